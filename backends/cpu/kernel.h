@@ -1,0 +1,62 @@
+// What a kernel of the CPU backend sees, and what it is to the backend.
+//
+// backends/cpu/kernels/OP.cc is compiled once for every instruction set (GODWIT_ISA names it: scalar, avx2, avx512, avx512_bf16) in the
+// namespace godwit::cpu::GODWIT_ISA, and defines there `extern const Kernel OP`. The build makes one table per instruction set.
+// Kernels give the bits of docs/arithmetic.md on every instruction set and for every number of threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "godwit/backend.h"
+#include "pool.h"
+
+namespace godwit::cpu {
+
+struct View {
+  void* data = nullptr;
+  godwit_dtype dtype = GODWIT_F32;
+  int rank = 0;
+  std::int64_t shape[4] = {};
+
+  [[nodiscard]] std::int64_t count() const {
+    std::int64_t product = 1;
+    for (int i = 0; i < rank; ++i) product *= shape[i];
+    return product;
+  }
+  [[nodiscard]] std::int64_t width() const { return rank == 0 ? 1 : shape[rank - 1]; }
+  [[nodiscard]] std::int64_t rows() const { return width() == 0 ? 0 : count() / width(); }
+  [[nodiscard]] bool bf16() const { return dtype == GODWIT_BF16; }
+  template <typename T>
+  [[nodiscard]] T* as() const {
+    return static_cast<T*>(data);
+  }
+  [[nodiscard]] float* f32() const { return as<float>(); }
+  [[nodiscard]] std::uint16_t* u16() const { return as<std::uint16_t>(); }
+  [[nodiscard]] std::int32_t* i32() const { return as<std::int32_t>(); }
+};
+
+// One execution. Before the run (workspace, choose) `data` pointers are null and only types and attributes may be read.
+struct Call {
+  std::span<const View> in;
+  std::span<const View> out;
+  std::span<const godwit_attribute> attributes;
+  Pool* pool = nullptr;
+  std::byte* workspace = nullptr;  // at least workspace(call) bytes, 64-byte aligned, undefined content; shared by all ops of a device
+
+  [[nodiscard]] std::int64_t integer(std::string_view name) const;
+  [[nodiscard]] double real(std::string_view name) const;
+  [[nodiscard]] float real32(std::string_view name) const { return static_cast<float>(real(name)); }
+};
+
+struct Kernel {
+  const char* op;
+  // Name of the variant that will run at these shapes, for people and for the conformance test: "f32 6x64"; null if this kernel does not serve the call.
+  const char* (*variant)(const Call& call);
+  std::int64_t (*workspace)(const Call& call);  // null: none
+  void (*run)(const Call& call);
+};
+
+}  // namespace godwit::cpu

@@ -1,0 +1,88 @@
+#include "pool.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace godwit::cpu {
+
+namespace {
+
+// About 20 µs of polite spinning before a worker sleeps: ops follow one another within a few µs, steps do not.
+constexpr int spins_before_sleep = 2000;
+
+void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
+
+}  // namespace
+
+Pool::Pool(int threads) : threads_(threads < 1 ? 1 : threads) {
+  for (int i = 1; i < threads_; ++i) workers_.emplace_back([this, i] { work(i); });
+}
+
+Pool::~Pool() {
+  stop_.store(true);
+  {
+    std::lock_guard lock(mutex_);
+    generation_.fetch_add(1);
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void Pool::take(int thread) {
+  for (std::int64_t index = next_.fetch_add(1); index < count_; index = next_.fetch_add(1)) function_(context_, index, thread);
+}
+
+void Pool::run(std::int64_t count, Function function, const void* context) {
+  if (count <= 0) return;
+  if (threads_ == 1 || count == 1) {
+    for (std::int64_t index = 0; index < count; ++index) function(context, index, 0);
+    return;
+  }
+  count_ = count;
+  function_ = function;
+  context_ = context;
+  next_.store(0);
+  running_.store(threads_ - 1);
+  generation_.fetch_add(1);  // publishes the fields above
+  if (sleepers_.load() > 0) {
+    { std::lock_guard lock(mutex_); }  // a worker between its last look and its sleep holds the mutex
+    wake_.notify_all();
+  }
+  take(0);
+  int spins = 0;
+  while (running_.load(std::memory_order_acquire) != 0) {
+    if (++spins < spins_before_sleep) {
+      relax();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+void Pool::work(int thread) {
+  std::uint64_t seen = 0;
+  while (true) {
+    int spins = 0;
+    while (generation_.load(std::memory_order_acquire) == seen && spins < spins_before_sleep) {
+      ++spins;
+      relax();
+    }
+    if (generation_.load() == seen) {
+      std::unique_lock lock(mutex_);
+      sleepers_.fetch_add(1);
+      wake_.wait(lock, [&] { return generation_.load() != seen; });
+      sleepers_.fetch_sub(1);
+    }
+    ++seen;
+    if (stop_.load()) return;
+    take(thread);
+    running_.fetch_sub(1, std::memory_order_acq_rel);
+  }
+}
+
+}  // namespace godwit::cpu
