@@ -1,22 +1,23 @@
-"""Where the polynomial constants of src/base/math.h come from: minimax fits, made here, by nobody's table.
+"""Where the polynomial constants of src/base/math.h come from: least-squares fits, made here.
 
     python3 polynomials.py            prints every array as hex floats, with the fit's error in bits
     python3 polynomials.py --check    fails unless src/base/math.h and docs/arithmetic.md (or its section) hold these very constants
 
-Needs mpmath. Each fit is Remez's exchange on a dense grid. Coefficients are rounded one at a time, lowest order first, and the
-remaining ones fitted again after each, so that a later coefficient absorbs the rounding of an earlier one.
+Needs mpmath. Each fit is weighted least squares on Chebyshev's nodes, which is within a bit of minimax. Coefficients are rounded one
+at a time, lowest order first, and the remaining ones fitted again after each, so that a later one absorbs an earlier one's rounding.
 """
 
 import math
 import pathlib
 import re
-import struct
 import sys
 
 from mpmath import mp, mpf
 
-mp.dps = 50
-GRID = 1200
+mp.dps = 60
+GRID = 300
+EXP_F32, LOG_F32, TANH_F32 = 6, 9, 8
+EXP_F64, LOG_F64, SIN_F64, COS_F64 = 11, 8, 6, 6
 
 
 def round_f32(value):
@@ -30,57 +31,24 @@ def round_f64(value):
     return math.ldexp(int(mp.nint(scaled * 2**53)), exponent - 53)
 
 
-def remez(target, unknowns, low, high, weight):
-    """Coefficients c minimising max |weight(x) · (Σ c_k x^k − target(x))| on [low, high]."""
+def chebyshev(low, high, count):
     middle, half = (low + high) / 2, (high - low) / 2
-    grid = [middle - half * mp.cos(mp.pi * (2 * i + 1) / (2 * GRID)) for i in range(GRID)]
-    values = [target(x) for x in grid]
-    weights = [weight(x) for x in grid]
-    rows = [[x**k for k in range(unknowns)] for x in grid]
-    nodes = [int((GRID - 1) * i / unknowns) for i in range(unknowns + 1)]  # the grid itself is already Chebyshev's
-    for _ in range(30):
-        system = mp.matrix(unknowns + 1, unknowns + 1)
-        right = mp.matrix(unknowns + 1, 1)
-        for i, node in enumerate(nodes):
-            for k in range(unknowns):
-                system[i, k] = rows[node][k]
-            system[i, unknowns] = (-1) ** i / weights[node]
-            right[i] = values[node]
-        solution = mp.lu_solve(system, right)
-        coefficients = [solution[k] for k in range(unknowns)]
-        level = abs(solution[unknowns])
-        errors = [w * (mp.fdot(row, coefficients) - v) for w, row, v in zip(weights, rows, values)]
-        runs = []  # the largest error of each run of one sign
-        for i, error in enumerate(errors):
-            if runs and (errors[runs[-1]] > 0) == (error > 0):
-                if abs(error) > abs(errors[runs[-1]]):
-                    runs[-1] = i
-            else:
-                runs.append(i)
-        while len(runs) > unknowns + 1:
-            runs.pop(0 if abs(errors[runs[0]]) < abs(errors[runs[-1]]) else -1)
-        worst = max(abs(e) for e in errors)
-        if len(runs) < unknowns + 1 or worst < level * mpf("1.001"):
-            break
-        nodes = runs
-    return coefficients
+    return [middle - half * mp.cos(mp.pi * (2 * i + 1) / (2 * count)) for i in range(count)]
 
 
 def fit(target, count, low, high, weight, rounding, fixed=()):
-    """`count` rounded coefficients of 1, x, x², …; `fixed` gives the first ones."""
+    """`count` rounded coefficients of 1, x, x², … (`fixed` gives the first ones) and the largest weight · |error|."""
+    grid = chebyshev(low, high, GRID)
+    weights = [weight(x) for x in grid]
     done = list(fixed)
     while len(done) < count:
-        order = len(done)  # what is left, divided by x^order: around 0 the exchange needs a basis with a constant
-
-        def rest(x):
-            return (target(x) - series(done, x)) / x**order
-
-        coefficients = remez(rest, count - order, low, high, lambda x: weight(x) * abs(x) ** order)
-        done.append(rounding(coefficients[0]))
-    middle, half = (low + high) / 2, (high - low) / 2
-    grid = [middle - half * mp.cos(mp.pi * (2 * i + 1) / 2000) for i in range(1000)]
-    worst = max(abs(weight(x) * (series(done, x) - target(x))) for x in grid)
-    return done, worst
+        powers = range(len(done), count)
+        columns = [[w * x**k for x, w in zip(grid, weights)] for k in powers]
+        right = [w * (target(x) - series(done, x)) for x, w in zip(grid, weights)]
+        normal = mp.matrix([[mp.fdot(a, b) for b in columns] for a in columns])
+        solution = mp.lu_solve(normal, mp.matrix([mp.fdot(a, right) for a in columns]))
+        done.append(rounding(solution[0]))
+    return done, max(weight(x) * abs(series(done, x) - target(x)) for x in chebyshev(low, high, 1000))
 
 
 def series(coefficients, x):
@@ -139,15 +107,15 @@ def constants():
         coefficients, worst = result
         table[name] = (coefficients, f32, f"fit error 2^{float(mp.log(worst, 2)):.2f}")
 
-    scalar("exp_log2e", round_f32(1 / ln2), True)
+    scalar("log2e", round_f32(1 / ln2), True)
     scalar("ln2_hi", chop(ln2, -16), True)
     scalar("ln2_lo", round_f32(ln2 - mpf(chop(ln2, -16))), True)
-    array("exp_poly", fit(exp_tail, 6, -bound, bound, lambda r: abs(r) / mp.exp(r), round_f32, fixed=[1.0]), True)
+    array("exp_poly", fit(exp_tail, EXP_F32, -bound, bound, lambda r: abs(r) / mp.exp(r), round_f32), True)
     third = mpf(1) / 3
-    array("log_poly", fit(log_tail, LOG_F32, -third, third, lambda f: f**2 / abs(mp.log1p(f)) if f else mpf(0), round_f32, fixed=[-0.5]), True)
+    array("log_poly", fit(log_tail, LOG_F32, -third, third, lambda f: f**2 / abs(mp.log1p(f)), round_f32, fixed=[-0.5]), True)
     array("tanh_poly", fit(tanh_tail, TANH_F32, mpf(0), mpf(1), lambda u: u * mp.sqrt(u) / mp.tanh(mp.sqrt(u)), round_f32), True)
 
-    scalar("exp64_log2e", round_f64(1 / ln2), False)
+    scalar("log2e64", round_f64(1 / ln2), False)
     scalar("ln2_hi64", chop(ln2, -42), False)
     scalar("ln2_lo64", round_f64(ln2 - mpf(chop(ln2, -42))), False)
     scalar("ln2_64", round_f64(ln2), False)
@@ -159,17 +127,14 @@ def constants():
     part2 = chop(mp.pi / 2 - mpf(part1), -52)
     scalar("half_pi_1", part1, False)
     scalar("half_pi_2", part2, False)
-    scalar("half_pi_3", round_f64(mp.pi / 2 - mpf(part1) - mpf(part2)), False)
-    scalar("pi_hi", round_f64(mp.pi), False)
-    scalar("pi_lo", round_f64(mp.pi - mpf(round_f64(mp.pi))), False)
+    part3 = round_f64(mp.pi / 2 - mpf(part1) - mpf(part2))
+    scalar("half_pi_3", part3, False)
+    scalar("half_pi_4", round_f64(mp.pi / 2 - mpf(part1) - mpf(part2) - mpf(part3)), False)
+    scalar("pi64", round_f64(mp.pi), False)
     reach = (mp.pi / 4 * mpf("1.0001")) ** 2
     array("sin_poly", fit(sin_tail, SIN_F64, mpf(0), reach, lambda u: u * mp.sqrt(u) / mp.sin(mp.sqrt(u)), round_f64), False)
     array("cos_poly", fit(cos_tail, COS_F64, mpf(0), reach, lambda u: u**2, round_f64), False)
     return table
-
-
-LOG_F32, TANH_F32 = 9, 8
-EXP_F64, LOG_F64, SIN_F64, COS_F64 = 12, 9, 6, 6
 
 
 def hex_float(value, f32):
