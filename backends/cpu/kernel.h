@@ -53,7 +53,8 @@ struct Call {
 
 struct Kernel {
   const char* op;
-  // Name of the variant that will run at these shapes, for people and for the conformance test: "f32 6x64"; null if this kernel does not serve the call.
+  // Name of the variant that will run at these shapes, for people and for the conformance test: "f32 6x64"; null if this kernel does not
+  // serve the call.
   const char* (*variant)(const Call& call);
   std::int64_t (*workspace)(const Call& call);  // null: none
   void (*run)(const Call& call);

@@ -1,8 +1,6 @@
 #include "pool.h"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "float_mode.h"
 
 namespace godwit::cpu {
 
@@ -65,6 +63,7 @@ void Pool::run(std::int64_t count, Function function, const void* context) {
 }
 
 void Pool::work(int thread) {
+  set_ieee_mode();
   std::uint64_t seen = 0;
   while (true) {
     int spins = 0;

@@ -25,7 +25,8 @@ class Pool {
   // Not re-entrant; one caller at a time. body must not throw.
   template <typename Body>
   void each(std::int64_t count, const Body& body) {
-    run(count, [](const void* context, std::int64_t index, int thread) { (*static_cast<const Body*>(context))(index, thread); }, &body);
+    run(
+        count, [](const void* context, std::int64_t index, int thread) { (*static_cast<const Body*>(context))(index, thread); }, &body);
   }
   // body(begin, end, thread) over [0, count) in ranges of at least `grain` indices.
   template <typename Body>

@@ -1,0 +1,310 @@
+#include "device/device.h"
+
+#include <algorithm>
+
+extern "C" const godwit_backend* godwit_cpu_backend(void);
+
+namespace godwit::device {
+
+namespace {
+
+using program::Role;
+using program::TensorId;
+
+struct Linked {
+  const char* name;
+  const godwit_backend* (*entry)();
+};
+constexpr Linked linked_backends[] = {{"cpu", &godwit_cpu_backend}};
+
+std::int64_t aligned(std::int64_t bytes) {
+  return (bytes + GODWIT_ALIGNMENT - 1) / GODWIT_ALIGNMENT * GODWIT_ALIGNMENT;
+}
+
+godwit_role role_of(Role role) {
+  switch (role) {
+    case Role::temporary:
+      return GODWIT_TEMPORARY;
+    case Role::derived:
+      return GODWIT_DERIVED;
+    case Role::constant:
+      return GODWIT_CONSTANT;
+    case Role::input:
+      return GODWIT_INPUT;
+    case Role::state:
+      return GODWIT_STATE;
+    case Role::output:
+      return GODWIT_OUTPUT;
+  }
+  return GODWIT_TEMPORARY;
+}
+
+godwit_dtype dtype_of(program::Dtype dtype) {
+  switch (dtype) {
+    case program::Dtype::f32:
+      return GODWIT_F32;
+    case program::Dtype::bf16:
+      return GODWIT_BF16;
+    case program::Dtype::i32:
+      return GODWIT_I32;
+  }
+  return GODWIT_F32;
+}
+
+// A program in the contract's own structures, with the memory they point to.
+struct CProgram {
+  std::vector<godwit_tensor> tensors;
+  std::vector<std::vector<std::int32_t>> indices;
+  std::vector<std::vector<godwit_attribute>> attributes;
+  std::vector<std::string> op_names;
+  std::vector<godwit_op> ops;
+  godwit_program program{};
+
+  CProgram(const program::Program& source, const program::MemoryPlan* plan) {
+    for (std::size_t i = 0; i < source.tensors.size(); ++i) {
+      const program::Tensor& tensor = source.tensors[i];
+      godwit_tensor c{};
+      c.name = tensor.name.c_str();
+      c.dtype = dtype_of(tensor.type.dtype);
+      c.role = role_of(tensor.role);
+      c.rank = tensor.type.shape.rank();
+      for (int axis = 0; axis < c.rank; ++axis) c.shape[axis] = tensor.type.shape[axis];
+      c.offset = plan != nullptr ? plan->offsets[i] : -1;
+      tensors.push_back(c);
+    }
+    const auto indices_of = [&](const std::vector<TensorId>& ids) {
+      std::vector<std::int32_t> list;
+      for (const TensorId id : ids) list.push_back(static_cast<std::int32_t>(id));
+      indices.push_back(std::move(list));
+    };
+    indices.reserve(2 * source.nodes.size());
+    attributes.reserve(source.nodes.size());
+    op_names.reserve(source.nodes.size());
+    for (const program::Node& node : source.nodes) {
+      indices_of(node.inputs);
+      indices_of(node.outputs);
+      std::vector<godwit_attribute> list;
+      for (const program::Attribute& attribute : node.attributes) {
+        godwit_attribute c{attribute.name.c_str(), 0, 0, 0.0};
+        if (const auto* integer = std::get_if<std::int64_t>(&attribute.value)) {
+          c.integer = *integer;
+        } else {
+          c.is_real = 1;
+          c.real = std::get<double>(attribute.value);
+        }
+        list.push_back(c);
+      }
+      attributes.push_back(std::move(list));
+      op_names.emplace_back(node.op->name);
+      godwit_op op{};
+      op.name = op_names.back().c_str();
+      const auto& inputs = indices[indices.size() - 2];
+      const auto& outputs = indices[indices.size() - 1];
+      op.inputs = inputs.data();
+      op.input_count = static_cast<std::int32_t>(inputs.size());
+      op.outputs = outputs.data();
+      op.output_count = static_cast<std::int32_t>(outputs.size());
+      op.attributes = attributes.back().data();
+      op.attribute_count = static_cast<std::int32_t>(attributes.back().size());
+      ops.push_back(op);
+    }
+    program.struct_size = sizeof(godwit_program);
+    program.name = source.name.c_str();
+    program.profile = "exact/1";
+    program.tensors = tensors.data();
+    program.tensor_count = static_cast<std::int32_t>(tensors.size());
+    program.ops = ops.data();
+    program.op_count = static_cast<std::int32_t>(ops.size());
+    program.refresh_count = static_cast<std::int32_t>(source.refresh_count);
+    program.arena_bytes = plan != nullptr ? plan->arena_bytes : 0;
+    program.persistent_bytes = plan != nullptr ? plan->persistent_bytes : 0;
+  }
+};
+
+Error device_error(std::string_view device, std::string_view what, const godwit_error& error) {
+  const ErrorKind kind = error.status == GODWIT_INVALID && what == "open" ? ErrorKind::input : ErrorKind::world;
+  return Error{kind, fmt::format("device {}: {}: {}", device, what, error.message)};
+}
+
+}  // namespace
+
+std::vector<std::string> backend_names() {
+  std::vector<std::string> names;
+  for (const Linked& linked : linked_backends) names.emplace_back(linked.name);
+  return names;
+}
+
+Buffer::~Buffer() {
+  if (buffer_ != nullptr) backend_->buffer_destroy(buffer_);
+}
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(backend_, other.backend_);
+  std::swap(buffer_, other.buffer_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+std::byte* Buffer::host() const {
+  return buffer_ == nullptr ? nullptr : static_cast<std::byte*>(backend_->buffer_host(buffer_));
+}
+
+Result<std::unique_ptr<Device>> Device::open(const DeviceOptions& options) {
+  const auto linked =
+      std::find_if(std::begin(linked_backends), std::end(linked_backends), [&](const Linked& l) { return options.backend == l.name; });
+  if (linked == std::end(linked_backends)) {
+    return input_error("there is no backend '{}'; this build has: {}", options.backend, fmt::join(backend_names(), ", "));
+  }
+  auto device = std::unique_ptr<Device>(new Device);
+  device->backend_ = linked->entry();
+  device->name_ = options.backend;
+  CHECK(device->backend_->major == GODWIT_BACKEND_MAJOR, "backend {} has major version {}", options.backend, device->backend_->major);
+  const std::string threads = std::to_string(options.threads);
+  std::vector<godwit_option> list = {{"threads", threads.c_str()}};
+  if (!options.isa.empty()) list.push_back({"isa", options.isa.c_str()});
+  godwit_error error{};
+  if (device->backend_->open(0, list.data(), static_cast<std::int32_t>(list.size()), &device->device_, &error) != GODWIT_OK) {
+    return device_error(device->name_, "open", error);
+  }
+  if (device->backend_->queue_create(device->device_, &device->queue_, &error) != GODWIT_OK)
+    return device_error(device->name_, "queue", error);
+  godwit_device_info info{};
+  info.struct_size = sizeof info;
+  if (device->backend_->describe(device->device_, &info, &error) == GODWIT_OK) device->name_ += fmt::format(" ({})", info.name);
+  return device;
+}
+
+Device::~Device() {
+  arena_ = Buffer();
+  if (queue_ != nullptr) backend_->queue_destroy(queue_);
+  if (device_ != nullptr) backend_->close(device_);
+}
+
+Result<Buffer> Device::allocate(std::int64_t bytes) {
+  Buffer buffer;
+  godwit_error error{};
+  if (backend_->buffer_create(device_, bytes, &buffer.buffer_, &error) != GODWIT_OK) return device_error(name_, "allocate", error);
+  buffer.backend_ = backend_;
+  buffer.bytes_ = bytes;
+  return buffer;
+}
+
+Result<Executable> Device::prepare(program::Program program) {
+  Executable executable;
+  executable.device_ = this;
+  executable.program_ = std::move(program);
+  executable.plan_ = program::plan_memory(executable.program_);
+  executable.bindings_.assign(executable.program_.tensors.size(), godwit_binding{nullptr, 0});
+  if (executable.plan_.arena_bytes > arena_.bytes()) {
+    arena_ = Buffer();  // give back first: contents do not outlive a run
+    TRY_ASSIGN(arena_, allocate(executable.plan_.arena_bytes));
+  }
+  const CProgram c(executable.program_, &executable.plan_);
+  godwit_error error{};
+  if (backend_->prepare(device_, &c.program, &executable.prepared_, &error) != GODWIT_OK) return executable.failure("prepare", error);
+  return executable;
+}
+
+std::string Device::kernel_for(const program::Program& program, std::size_t index) {
+  const CProgram c(program, nullptr);
+  const char* name = backend_->kernel_for(device_, &c.program, static_cast<std::int32_t>(index));
+  return name == nullptr ? "" : name;
+}
+
+Executable::~Executable() {
+  if (prepared_ != nullptr) device_->backend_->prepared_destroy(prepared_);
+}
+
+Executable::Executable(Executable&& other) noexcept
+    : device_(other.device_),
+      program_(std::move(other.program_)),
+      plan_(std::move(other.plan_)),
+      prepared_(std::exchange(other.prepared_, nullptr)),
+      bindings_(std::move(other.bindings_)),
+      own_(std::move(other.own_)),
+      persistent_(std::move(other.persistent_)),
+      complete_(other.complete_) {}
+
+Error Executable::failure(std::string_view what, const godwit_error& error) const {
+  return device_error(device_->name_, fmt::format("program {}: {}", program_.name, what), error);
+}
+
+void Executable::bind(TensorId tensor, const Buffer& buffer, std::int64_t offset) {
+  const program::Tensor& bound = program_.tensor(tensor);
+  CHECK(bound.role != Role::temporary && bound.role != Role::derived, "{} is not bound by the caller", bound.name);
+  CHECK(offset % GODWIT_ALIGNMENT == 0 && offset + bound.type.bytes() <= buffer.bytes(), "{} does not fit at {} of {} bytes", bound.name,
+        offset, buffer.bytes());
+  bindings_[static_cast<std::size_t>(tensor)] = {buffer.handle(), offset};
+}
+
+Result<void> Executable::complete() {
+  if (complete_) return {};
+  std::int64_t own_bytes = 0;
+  std::vector<std::pair<std::size_t, std::int64_t>> places;
+  for (std::size_t i = 0; i < bindings_.size(); ++i) {
+    const program::Tensor& tensor = program_.tensors[i];
+    if (bindings_[i].buffer != nullptr || tensor.role == Role::temporary || tensor.role == Role::derived) continue;
+    CHECK(tensor.role != Role::state, "program {}: the state {} is not bound", program_.name, tensor.name);
+    places.emplace_back(i, own_bytes);
+    own_bytes += aligned(std::max<std::int64_t>(tensor.type.bytes(), 1));
+  }
+  TRY_ASSIGN(own_, device_->allocate(own_bytes));
+  for (const auto& [index, offset] : places) bindings_[index] = {own_.handle(), offset};
+  if (plan_.persistent_bytes > 0) {
+    TRY_ASSIGN(persistent_, device_->allocate(plan_.persistent_bytes));
+  }
+  complete_ = true;
+  return {};
+}
+
+Result<void> Executable::run_part(godwit_part part) {
+  TRY(complete());
+  godwit_error error{};
+  const godwit_backend& backend = *device_->backend_;
+  if (backend.run(device_->queue_, prepared_, part, device_->arena_.handle(), persistent_.handle(), bindings_.data(), &error) !=
+      GODWIT_OK) {
+    return failure("run", error);
+  }
+  godwit_event* event = nullptr;
+  if (backend.event_record(device_->queue_, &event, &error) != GODWIT_OK) return failure("event", error);
+  const godwit_status status = backend.event_wait(event, -1, &error);
+  backend.event_destroy(event);
+  if (status != GODWIT_OK) return failure("run", error);
+  return {};
+}
+
+Result<void> Executable::refresh() {
+  return run_part(GODWIT_PART_REFRESH);
+}
+Result<void> Executable::run() {
+  return run_part(GODWIT_PART_MAIN);
+}
+
+Result<void> Executable::write(TensorId tensor, std::span<const std::byte> bytes) {
+  TRY(complete());
+  const program::Tensor& target = program_.tensor(tensor);
+  CHECK(std::int64_t(bytes.size()) == target.type.bytes(), "{} has {} bytes, written with {}", target.name, target.type.bytes(),
+        bytes.size());
+  const godwit_binding& binding = bindings_[static_cast<std::size_t>(tensor)];
+  godwit_error error{};
+  if (device_->backend_->write(device_->queue_, binding.buffer, binding.offset, bytes.data(), std::int64_t(bytes.size()), &error) !=
+      GODWIT_OK) {
+    return failure("write " + target.name, error);
+  }
+  return {};
+}
+
+Result<void> Executable::read(TensorId tensor, std::span<std::byte> bytes) {
+  TRY(complete());
+  const program::Tensor& source = program_.tensor(tensor);
+  CHECK(std::int64_t(bytes.size()) == source.type.bytes(), "{} has {} bytes, read into {}", source.name, source.type.bytes(), bytes.size());
+  const godwit_binding& binding = bindings_[static_cast<std::size_t>(tensor)];
+  godwit_error error{};
+  if (device_->backend_->read(device_->queue_, binding.buffer, binding.offset, bytes.data(), std::int64_t(bytes.size()), &error) !=
+      GODWIT_OK) {
+    return failure("read " + source.name, error);
+  }
+  return {};
+}
+
+}  // namespace godwit::device

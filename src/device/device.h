@@ -1,0 +1,128 @@
+// Devices as the rest of godwit sees them: opens a backend's device, owns buffers, prepares and runs programs.
+//
+// One device serves one thread at a time. Every failure of the backend becomes an Error that names backend, call and tensor.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "godwit/backend.h"
+#include "program/program.h"
+
+namespace godwit::device {
+
+struct DeviceOptions {
+  std::string backend = "cpu";
+  int threads = 1;
+  std::string isa;  // empty: the best there is
+};
+
+class Device;
+
+// Memory of a device. Movable; must not outlive its device.
+class Buffer {
+ public:
+  Buffer() = default;
+  ~Buffer();
+  Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+  Buffer& operator=(Buffer&& other) noexcept;
+
+  [[nodiscard]] std::int64_t bytes() const { return bytes_; }
+  // The memory as the host may address it while nothing runs, or null on devices with memory of their own.
+  [[nodiscard]] std::byte* host() const;
+  [[nodiscard]] godwit_buffer* handle() const { return buffer_; }
+
+ private:
+  friend class Device;
+  const godwit_backend* backend_ = nullptr;
+  godwit_buffer* buffer_ = nullptr;
+  std::int64_t bytes_ = 0;
+};
+
+// A program prepared for a device. Tensors the caller does not bind (inputs, constants, outputs) get memory of its own at the first run;
+// state must be bound. Temporaries live in the device's arena, which all its executables share: what a run leaves there is gone at the
+// next run of any.
+class Executable {
+ public:
+  ~Executable();
+  Executable(Executable&& other) noexcept;
+  Executable& operator=(Executable&&) = delete;
+
+  [[nodiscard]] const program::Program& program() const { return program_; }
+  [[nodiscard]] const program::MemoryPlan& plan() const { return plan_; }
+
+  void bind(program::TensorId tensor, const Buffer& buffer, std::int64_t offset = 0);
+  // Runs the refresh part: after the first binding and whenever bound state has changed from outside.
+  [[nodiscard]] Result<void> refresh();
+  [[nodiscard]] Result<void> run();
+
+  // Host copies of a whole bound tensor (inputs, constants, outputs, state). Aborts on a size that is not the tensor's.
+  [[nodiscard]] Result<void> write(program::TensorId tensor, std::span<const std::byte> bytes);
+  [[nodiscard]] Result<void> read(program::TensorId tensor, std::span<std::byte> bytes);
+  template <typename T>
+  [[nodiscard]] Result<void> write(program::TensorId tensor, std::span<const T> values) {
+    return write(tensor, std::as_bytes(values));
+  }
+  template <typename T>
+  [[nodiscard]] Result<std::vector<T>> read(program::TensorId tensor) {
+    std::vector<T> values(static_cast<std::size_t>(program_.tensor(tensor).type.bytes()) / sizeof(T));
+    TRY(read(tensor, std::as_writable_bytes(std::span(values))));
+    return values;
+  }
+
+ private:
+  friend class Device;
+  Executable() = default;
+  [[nodiscard]] Result<void> complete();
+  [[nodiscard]] Result<void> run_part(godwit_part part);
+  [[nodiscard]] Error failure(std::string_view what, const godwit_error& error) const;
+
+  Device* device_ = nullptr;
+  program::Program program_;
+  program::MemoryPlan plan_;
+  godwit_prepared* prepared_ = nullptr;
+  std::vector<godwit_binding> bindings_;
+  Buffer own_;         // unbound inputs, constants and outputs
+  Buffer persistent_;  // derived tensors
+  bool complete_ = false;
+};
+
+class Device {
+ public:
+  // Unknown backends and options are input errors that name the known ones.
+  [[nodiscard]] static Result<std::unique_ptr<Device>> open(const DeviceOptions& options);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] Result<Buffer> allocate(std::int64_t bytes);
+  // Programs whose tensors are all of one shape may be prepared often; the plan is made here.
+  [[nodiscard]] Result<Executable> prepare(program::Program program);
+  // The kernel that would execute node `index`, or empty.
+  [[nodiscard]] std::string kernel_for(const program::Program& program, std::size_t index);
+  // Bytes of the shared arena so far.
+  [[nodiscard]] std::int64_t arena_bytes() const { return arena_.bytes(); }
+
+ private:
+  friend class Executable;
+  Device() = default;
+
+  const godwit_backend* backend_ = nullptr;
+  godwit_device* device_ = nullptr;
+  godwit_queue* queue_ = nullptr;
+  std::string name_;
+  Buffer arena_;
+};
+
+// Names of the backends this build can open.
+[[nodiscard]] std::vector<std::string> backend_names();
+
+}  // namespace godwit::device
