@@ -14,7 +14,7 @@ namespace godwit::math {
 // exp(x), error < 0.9 ulp. exp(±0) = 1. Overflow gives +Inf, underflow rounds once: subnormals, then +0.
 [[nodiscard]] float exp(float x);
 
-// Natural logarithm, error < 0.9 ulp for every positive float. log(1) = +0, log(±0) = −Inf, log(negative) = NaN, log(+Inf) = +Inf.
+// Natural logarithm, error < 0.95 ulp for every positive float. log(1) = +0, log(±0) = −Inf, log(negative) = NaN, log(+Inf) = +Inf.
 [[nodiscard]] float log(float x);
 
 // 1 / (1 + exp(−x)), error < 0.9 ulp for every float, also where the result is subnormal.
