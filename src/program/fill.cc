@@ -195,6 +195,10 @@ void Fill::samples(std::string_view input, std::int64_t rows) {
   const std::size_t count = offsets.size() - 1;
   offsets[0] = 0;
   if (count == 0) return;
+  if (count == 1) {  // every row, so that sums longer than a segment are sure to be met
+    offsets[1] = static_cast<std::int32_t>(rows);
+    return;
+  }
   std::int64_t left = rows - random(static_cast<std::uint32_t>(std::min<std::int64_t>(rows / 4, 7) + 1));
   constexpr std::array<std::int64_t, 8> edge_lengths = {1, 2, 63, 64, 65, 511, 512, 513};
   // One sample takes what the others leave; they are empty, of a length at an edge, or a fair share.

@@ -1,4 +1,4 @@
-// Words that most op rooms share: types for their examples, the cost of an op that streams its operands once.
+// Words that most op rooms share: types for their examples, what samples look like.
 #pragma once
 
 #include "program/op.h"
@@ -13,18 +13,6 @@ namespace godwit::program {
 }
 [[nodiscard]] inline TensorType i32_type(const Shape& shape) {
   return {Dtype::i32, shape};
-}
-
-// Every input read once, every output written once.
-[[nodiscard]] inline Cost streaming_cost(const Instance& instance, double flops) {
-  Cost cost{.flops = flops};
-  for (const TensorType& type : instance.inputs()) cost.bytes += static_cast<double>(type.bytes());
-  for (const TensorType& type : instance.outputs()) cost.bytes += static_cast<double>(type.bytes());
-  return cost;
-}
-// The same with so many operations for each element of `counted`.
-[[nodiscard]] inline Cost streaming_cost(const Instance& instance, const TensorType& counted, double flops_per_element) {
-  return streaming_cost(instance, flops_per_element * static_cast<double>(counted.shape.count()));
 }
 
 // Row offsets of samples: i32 [S+1].
