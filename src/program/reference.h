@@ -24,6 +24,16 @@ Real fma_of(Real a, Real b, Real c) {
   return std::fma(a, b, c);
 }
 
+// math::exp and math::log have both types; a sigmoid in double is wanted by gradient checks alone.
+template <typename Real>
+Real sigmoid_of(Real x) {
+  if constexpr (std::is_same_v<Real, float>) {
+    return math::sigmoid(x);
+  } else {
+    return Real(1) / (Real(1) + math::exp(-x));
+  }
+}
+
 // max of rule 1.3.
 template <typename Real>
 Real max_of(Real a, Real b) {
