@@ -288,9 +288,10 @@ TEST(Math, fma_flush_at_the_boundary) {
   EXPECT_EQ(fma_flush(0x1p127f, 2.0f, 0.0f), inf);
   EXPECT_EQ(bits(fma_flush(inf, from_bits(1), 0.0f)), 0x7FC00000u);
   EXPECT_EQ(fma_flush(1.0f, 1.0f, -inf), -inf);
-  // The exact sum lies just above a tie: two roundings (to double, then to float) would lose it.
-  EXPECT_EQ(fma_flush(1.0f + 0x1p-23f, 0x1p-24f, 1.0f), 1.0f + 0x1p-23f);
-  EXPECT_EQ(fma_flush(0x1p-60f, 0x1p-60f, fma_flush(1.0f, 0x1p-24f, 1.0f)), 1.0f);
+  // The exact sum lies 2^-54 beside a tie of the 24-bit grid: rounding to double's 53 bits first would make it the tie.
+  const float next = 1.0f + 0x1p-23f;
+  EXPECT_EQ(fma_flush(0x1p-24f * (1.0f + 0x1p-15f), 1.0f - 0x1p-15f, next), next);
+  EXPECT_EQ(fma_flush(-0x1p-24f * (1.0f + 0x1p-15f), 1.0f - 0x1p-15f, next), next);
 }
 
 #if defined(__x86_64__)
