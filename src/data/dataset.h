@@ -1,0 +1,71 @@
+// Training data as samples: a stream that replays to the exact batch, and a validation part.
+//
+// What comes next is a pure function of (content, options, seed, cursor). The cursor is a few integers that belong to the run's state.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/config.h"
+#include "base/digest.h"
+#include "base/error.h"
+#include "text/tokenizer.h"
+
+namespace godwit::data {
+
+// What attention is confined to: ids[0 … n], of which ids[t+1] is predicted from ids[0 … t] for t < n = predictions().
+struct Sample {
+  std::vector<std::int32_t> ids;
+  std::vector<std::uint8_t> labelled;  // by prediction t: 1 if it counts in the loss
+
+  [[nodiscard]] std::int64_t predictions() const { return static_cast<std::int64_t>(ids.size()) - 1; }
+};
+
+// Position in the stream. values[0] counts the samples drawn; a mix adds one count per part. Its length is fixed by the dataset.
+struct Cursor {
+  std::vector<std::uint64_t> values;
+  friend bool operator==(const Cursor&, const Cursor&) = default;
+};
+
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+
+  // Most predictions a sample has.
+  [[nodiscard]] virtual std::int64_t predictions_max() const = 0;
+  // Samples in one pass over the training part.
+  [[nodiscard]] virtual std::uint64_t samples_per_epoch() const = 0;
+  [[nodiscard]] virtual Cursor begin() const = 0;
+  // The next `count` samples; moves the cursor past them.
+  [[nodiscard]] virtual Result<std::vector<Sample>> next(Cursor& cursor, std::int64_t count) const = 0;
+  // The validation part, in order, the same at every evaluation. 0 if there is none.
+  [[nodiscard]] virtual std::int64_t validation_count() const = 0;
+  [[nodiscard]] virtual Result<Sample> validation(std::int64_t index) const = 0;
+  // Bytes of text one token stands for on average over the validation part (for nats per byte); nothing for data of ids.
+  [[nodiscard]] virtual std::optional<double> bytes_per_token() const { return std::nullopt; }
+  // Of everything that determines the samples: contents of the files, tokenizer, options. Not of paths.
+  [[nodiscard]] virtual Digest digest() const = 0;
+  // One line for people: "tinyshakespeare.txt: 1,115,394 bytes, 1,003,855 tokens to train on, 111,539 to validate".
+  [[nodiscard]] virtual std::string description() const = 0;
+};
+
+struct DatasetOptions {
+  std::uint64_t seed = 0;
+  std::int64_t vocab_size = 0;                 // ids outside it are refused
+  const text::Tokenizer* tokenizer = nullptr;  // needed by kinds that read text
+  std::filesystem::path cache;                 // directory for token shards
+  std::function<void(double share)> progress;  // while tokenizing; may be empty
+};
+
+// Keys of [data] and their rules.
+[[nodiscard]] std::vector<ConfigKey> config_keys();
+// Opens the data [data] describes.
+[[nodiscard]] Result<std::unique_ptr<Dataset>> open_dataset(const Config& config, const DatasetOptions& options);
+
+}  // namespace godwit::data
