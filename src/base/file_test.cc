@@ -109,6 +109,30 @@ TEST_F(File, EveryFailingCallKeepsTheOldFileOrTheNew) {
   }
 }
 
+// What a power cut leaves depends on the order of the calls, which no test on a running system can see otherwise.
+TEST_F(File, BytesAreSyncedBeforeTheNameAndTheNameBeforeTheReturn) {
+  std::vector<DiskOperation> calls;
+  ScopedDiskFault record([&](DiskCall& call) {
+    calls.push_back(call.operation);
+    return 0;
+  });
+  using enum DiskOperation;
+  ASSERT_TRUE(write_file_durably(directory_ / "a", "x").ok());
+  EXPECT_EQ(calls, (std::vector{create, write, sync, rename, sync_directory}));
+  calls.clear();
+  ASSERT_TRUE(create_directories_durably(directory_ / "d" / "e").ok());
+  EXPECT_EQ(calls, (std::vector{make_directory, sync_directory, make_directory, sync_directory}));
+  calls.clear();
+  ASSERT_TRUE(rename_durably(directory_ / "a", directory_ / "d" / "a").ok());
+  EXPECT_EQ(calls, (std::vector{rename, sync_directory, sync_directory}));
+  calls.clear();
+  auto file = AppendFile::open(directory_ / "journal").value();
+  ASSERT_TRUE(file.append("x").ok());
+  ASSERT_TRUE(file.sync().ok());
+  ASSERT_TRUE(file.truncate(0).ok());
+  EXPECT_EQ(calls, (std::vector{create, sync_directory, write, sync, truncate, sync}));
+}
+
 TEST_F(File, WriterLatchesAfterAnError) {
   auto writer = DurableWriter::create(directory_ / "a").value();
   {
