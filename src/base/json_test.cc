@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <limits>
 
 namespace godwit {
@@ -88,6 +87,13 @@ TEST(Json, DepthLimitIsExact) {
   EXPECT_TRUE(parse_json(std::string(64, '[') + std::string(64, ']'), "x").ok());
   EXPECT_FALSE(parse_json(std::string(65, '[') + std::string(65, ']'), "x").ok());
   EXPECT_FALSE(parse_json(std::string(1000000, '['), "x").ok());
+  auto nested = [](int levels) {
+    std::string text = "1";
+    for (int i = 0; i < levels; ++i) text = "{\"a\":" + text + "}";
+    return text;
+  };
+  EXPECT_TRUE(parse_json(nested(64), "x").ok());
+  EXPECT_FALSE(parse_json(nested(65), "x").ok());
   std::string objects;
   for (int i = 0; i < 100000; ++i) objects += "{\"a\":";
   EXPECT_FALSE(parse_json(objects, "x").ok());

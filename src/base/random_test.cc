@@ -44,15 +44,15 @@ TEST(Random, BelowIsEvenAndBounded) {
   std::vector<int> counts(6);
   for (int i = 0; i < 60000; ++i) ++counts.at(draws.below(6));
   for (const int count : counts) EXPECT_NEAR(count, 10000, 500);
-  // 2^64 mod this is about a third of 2^64: without the second draw the low half would come up too often.
-  const std::uint64_t large = (std::uint64_t{1} << 63) + (std::uint64_t{1} << 62);
-  int in_the_low_half = 0;
-  for (int i = 0; i < 20000; ++i) {
+  // Three quarters of 2^64: draws 4k and 4k + 1 both land on 3k, so without drawing again multiples of 3 would come up twice as often.
+  const std::uint64_t large = std::uint64_t{3} << 62;
+  std::vector<int> remainders(3);
+  for (int i = 0; i < 30000; ++i) {
     const std::uint64_t value = draws.below(large);
     ASSERT_LT(value, large);
-    in_the_low_half += value < large / 2;
+    ++remainders[value % 3];
   }
-  EXPECT_NEAR(in_the_low_half, 10000, 400);
+  for (const int count : remainders) EXPECT_NEAR(count, 10000, 400);
   EXPECT_EQ(draws.below(1), 0u);
 }
 
