@@ -36,7 +36,8 @@ class Fill : public Instance {
   // Memory of an i32 input for the op to fill by its own rule.
   [[nodiscard]] std::span<std::int32_t> i32(std::string_view input);
   [[nodiscard]] std::span<float> f32(std::string_view input);
-  // Ascending row offsets [S+1] of samples that cover at most `rows` rows: ragged, some empty, padding rows at the end.
+  // Ascending row offsets [S+1] of samples that cover at most `rows` rows: ragged, some empty, padding rows at the end. A single sample
+  // takes every row.
   void samples(std::string_view input, std::int64_t rows);
   // A random number for rules of the op's own: uniform in [0, bound).
   [[nodiscard]] std::uint32_t random(std::uint32_t bound);

@@ -49,6 +49,8 @@ class Check64 {
   }
 
   [[nodiscard]] std::size_t input_count() const { return inputs_.size(); }
+  // Not an input of the little program: it follows from another one.
+  [[nodiscard]] bool computed(std::size_t input) const { return builder_.program().tensor(inputs_[input]).role != Role::input; }
   [[nodiscard]] bool has_gradient(std::size_t input) const { return gradients_[input] != TensorId::none; }
   [[nodiscard]] TensorType input_type(std::size_t input) const { return builder_.type(inputs_[input]); }
   [[nodiscard]] TensorType gradient_type(std::size_t input) const { return builder_.type(gradients_[input]); }
@@ -183,6 +185,13 @@ class Check64 {
   double magnitude_ = 0;
 };
 
+// Real inputs that are data: L depends on them, yet nothing asks for their gradient.
+bool is_data(const Op& op, std::string_view input) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> known = {
+      {{"cross_entropy", "weights"}, {"balance_loss", "weight"}, {"rope", "cos"}, {"rope", "sin"}}};
+  return std::find(known.begin(), known.end(), std::pair(op.name, input)) != known.end();
+}
+
 bool suits(const Op& op, const Example& example) {
   std::int64_t elements = 0;
   for (const TensorType& type : example.inputs) {
@@ -213,8 +222,10 @@ Verdict check(const Op& op, const Example& example, std::uint64_t seed) {
   Verdict verdict;
   verdict.telling.assign(check.input_count(), false);
   for (std::size_t input = 0; input < check.input_count(); ++input) {
-    if (!check.has_gradient(input)) continue;
-    if (check.gradient_type(input) != check.input_type(input)) {
+    const std::string_view name = op.inputs[std::min(input, op.inputs.size() - 1)];
+    if (check.input_type(input).dtype != Dtype::f32 || check.computed(input) || is_data(op, name)) continue;
+    const bool stated = check.has_gradient(input);  // else the rule says that it is zero
+    if (stated && check.gradient_type(input) != check.input_type(input)) {
       verdict.failure = "its gradient has another type or shape than input " + std::to_string(input);
       return verdict;
     }
@@ -228,15 +239,14 @@ Verdict check(const Op& op, const Example& example, std::uint64_t seed) {
         verdict.smooth = false;
         return verdict;
       }
-      const double actual = check.gradient(input, element);
+      const double actual = stated ? check.gradient(input, element) : 0.0;
       error += (actual - *expected) * (actual - *expected);
       size += *expected * *expected;
       noise += std::pow(difference_noise * check.magnitude(), 2);
     }
     verdict.telling[input] = tolerance * std::sqrt(size) > std::sqrt(noise);
     if (!(std::sqrt(error) <= tolerance * std::sqrt(size) + std::sqrt(noise))) {
-      verdict.failure = fmt::format("input {} ({}): the gradient is off by {:.3g} of {:.3g}", input,
-                                    op.inputs[std::min(input, op.inputs.size() - 1)], std::sqrt(error), std::sqrt(size));
+      verdict.failure = fmt::format("{}: the gradient is off by {:.3g} of {:.3g}", name, std::sqrt(error), std::sqrt(size));
     }
   }
   return verdict;
@@ -257,6 +267,7 @@ TEST(Gradients, EveryRuleAgreesWithDifferencesOfItsForward) {
     ASSERT_NE(op->examples, nullptr);
     ASSERT_NE(op->reference64, nullptr);
     std::vector<bool> stated, told;
+    std::uint64_t examples = 0;
     for (const Example& example : op->examples()) {
       if (!suits(*op, example)) continue;
       const Check64 shape_of_rule(*op, example, 0);
@@ -264,8 +275,9 @@ TEST(Gradients, EveryRuleAgreesWithDifferencesOfItsForward) {
       told.resize(stated.size());
       for (std::size_t i = 0; i < shape_of_rule.input_count(); ++i) stated[i] = stated[i] || shape_of_rule.has_gradient(i);
       Verdict verdict;
-      for (std::uint64_t seed = 1; seed <= seeds_max; ++seed) {
-        verdict = check(*op, example, seed);
+      const std::uint64_t seed = seeds_max * ++examples;
+      for (std::uint64_t attempt = 0; attempt < seeds_max; ++attempt) {
+        verdict = check(*op, example, seed + attempt);
         if (verdict.smooth) break;
       }
       EXPECT_TRUE(verdict.smooth) << "no values found at which it is smooth, inputs" << describe(example);

@@ -57,7 +57,8 @@ const Op embedding{
             std::int64_t vocabulary, width, rows, samples;
           };
           std::vector<Example> examples;
-          for (const Case c : {Case{1, 1, 1, 1}, Case{5, 3, 7, 3}, Case{64, 65, 33, 2}, Case{259, 64, 130, 5}}) {
+          for (const Case c :
+               {Case{1, 1, 1, 1}, Case{5, 3, 7, 3}, Case{3, 7, 40, 4}, Case{2, 5, 600, 1}, Case{64, 65, 33, 2}, Case{259, 64, 130, 5}}) {
             examples.push_back({{f32_type({c.vocabulary, c.width}), i32_type({c.rows}), i32_type({c.samples + 1})}, {}});
           }
           return examples;
