@@ -1,0 +1,38 @@
+// DeepSeek's chat templates, rendered natively and as the Jinja text that other engines render to the same string.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+
+namespace godwit::text {
+
+struct ChatMessage {
+  std::string role;  // system, user or assistant
+  std::string content;
+};
+
+// One flat string without newlines: BOS, the system text, then <｜User｜>question<｜Assistant｜>answer EOS …
+//   v3_1: hybrid. The prompt ends in <｜Assistant｜><think> or, not thinking, <｜Assistant｜></think>; stored answers follow </think>.
+//   r1:   always thinks. The prompt ends in <｜Assistant｜><think> and a newline; several system messages: the last one counts.
+// In both, what stored answers say up to </think> is left out.
+enum class ChatFormat { v3_1, r1 };
+
+struct ChatOptions {
+  bool generation_prompt = true;  // end with the opening of an answer
+  bool thinking = true;           // v3_1 only; templates in Jinja have it false unless `thinking` (or `enable_thinking`) is passed
+};
+
+// The prompt, BOS included: encode it without add_special. No message, or an unknown role, is an input error.
+[[nodiscard]] Result<std::string> render_chat(ChatFormat format, const std::vector<ChatMessage>& messages, ChatOptions options = {});
+
+// The template for tokenizer_config.json's chat_template.
+[[nodiscard]] std::string jinja_template(ChatFormat format);
+
+// Which format a template renders; nothing where it is none of DeepSeek's.
+[[nodiscard]] std::optional<ChatFormat> recognise_template(std::string_view jinja);
+
+}  // namespace godwit::text

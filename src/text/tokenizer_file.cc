@@ -1,0 +1,102 @@
+#include "text/tokenizer_file.h"
+
+#include <algorithm>
+#include <string_view>
+#include <unordered_map>
+
+#include "text/special_tokens.h"
+#include "text/utf8.h"
+
+namespace godwit::text {
+namespace {
+
+Json added_token(std::size_t id, std::string_view content, bool special) {
+  return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
+          {"rstrip", false}, {"normalized", false}, {"special", special}};
+}
+
+Json split(std::string_view regex) {
+  return {{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}, {"invert", false}};
+}
+
+// BOS in front of every sequence, said here as well as in tokenizer_config.json so that all loaders agree.
+Json bos_post_processor() {
+  const auto token = [](std::string_view content, int type) -> Json { return {{"SpecialToken", {{"id", content}, {"type_id", type}}}}; };
+  const auto sequence = [](std::string_view name, int type) -> Json { return {{"Sequence", {{"id", name}, {"type_id", type}}}}; };
+  Json special = Json::object();
+  special[std::string(bos_token)] = {{"id", bos_token}, {"ids", {0}}, {"tokens", {bos_token}}};
+  return {{"type", "TemplateProcessing"},
+          {"single", Json::array({token(bos_token, 0), sequence("A", 0)})},
+          {"pair", Json::array({token(bos_token, 0), sequence("A", 0), token(bos_token, 1), sequence("B", 1)})},
+          {"special_tokens", special}};
+}
+
+}  // namespace
+
+Json deepseek_pre_tokenizer() {
+  return {
+      {"type", "Sequence"},
+      {"pretokenizers",
+       {split("\\p{N}{1,3}"),
+        split("[一-龥\u3040-\u309f\u30a0-\u30ff]+"),
+        split(
+            R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"),
+        {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}}}}};
+}
+
+std::string make_tokenizer_json(const std::vector<Merge>& merges) {
+  std::vector<std::string> tokens;
+  std::unordered_map<std::string, std::size_t> known;
+  const auto add = [&](std::string token) {
+    if (known.emplace(token, tokens.size()).second) tokens.push_back(std::move(token));
+  };
+  for (const std::string_view special : {bos_token, eos_token, pad_token}) add(std::string(special));
+  std::vector<std::string> alphabet(byte_characters().begin(), byte_characters().end());
+  std::ranges::sort(alphabet);  // UTF-8 sorts as its code points do
+  for (std::string& character : alphabet) add(std::move(character));
+  std::vector<Json> merge_lines;
+  for (const auto& [left, right] : merges) {
+    const std::string a = spelling_of_bytes(left), b = spelling_of_bytes(right);
+    merge_lines.emplace_back(a + " " + b);
+    add(a + b);
+  }
+
+  Json added = Json::array();
+  added.push_back(added_token(0, bos_token, true));
+  added.push_back(added_token(1, eos_token, true));
+  added.push_back(added_token(2, pad_token, true));
+  std::size_t id = tokens.size();
+  added.push_back(added_token(id++, user_token, true));
+  added.push_back(added_token(id++, assistant_token, true));
+  added.push_back(added_token(id++, think_begin_token, false));  // not special: whoever hides special tokens still sees the thinking
+  added.push_back(added_token(id++, think_end_token, false));
+
+  // Filled directly: assigning by key searches an ordered object from its front each time.
+  Json::object_t vocabulary;
+  vocabulary.reserve(tokens.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    static_cast<std::vector<std::pair<const std::string, Json>>&>(vocabulary).emplace_back(tokens[i], i);
+
+  const Json file{{"version", "1.0"},
+                  {"truncation", nullptr},
+                  {"padding", nullptr},
+                  {"added_tokens", added},
+                  {"normalizer", nullptr},
+                  {"pre_tokenizer", deepseek_pre_tokenizer()},
+                  {"post_processor", bos_post_processor()},
+                  {"decoder", {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}}},
+                  {"model",
+                   {{"type", "BPE"},
+                    {"dropout", nullptr},
+                    {"unk_token", nullptr},
+                    {"continuing_subword_prefix", nullptr},
+                    {"end_of_word_suffix", nullptr},
+                    {"fuse_unk", false},
+                    {"byte_fallback", false},
+                    {"ignore_merges", false},
+                    {"vocab", std::move(vocabulary)},
+                    {"merges", std::move(merge_lines)}}}};
+  return write_json(file, 2) + "\n";
+}
+
+}  // namespace godwit::text
