@@ -1,0 +1,243 @@
+// Brings operands into the lanes and steps of gemm_tile.h.
+//
+// The right operand lies in *panels* of up to panel_width columns: step after step, one lane per column. What a panel lacks in columns is
+// filled with zeros whose products nobody stores; what the last step lacks in indices is zero on both sides.
+#pragma once
+
+#include "gemm_tile.h"
+
+namespace godwit::cpu::GODWIT_ISA::gemm {
+
+// A matrix in memory: rows `stride` bytes apart.
+struct Matrix {
+  const std::byte* data = nullptr;
+  std::int64_t stride = 0;
+
+  [[nodiscard]] const std::byte* row(std::int64_t i) const { return data + i * stride; }
+};
+
+struct Range {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+
+  [[nodiscard]] std::int64_t count() const { return end - begin; }
+};
+
+inline const std::uint16_t* as_bf16(const std::byte* p) {
+  return reinterpret_cast<const std::uint16_t*>(p);
+}
+inline const float* as_f32(const std::byte* p) {
+  return reinterpret_cast<const float*>(p);
+}
+inline F32 some_bf16(const std::byte* p, int n) {
+  return n == lanes ? load_bf16(as_bf16(p)) : load_bf16_first(as_bf16(p), n);
+}
+inline F32 some_f32(const std::byte* p, int n) {
+  return n == lanes ? load(as_f32(p)) : load_first(as_f32(p), n);
+}
+
+// Which of `indices` indices a chain of single links takes at a step.
+template <typename Chain>
+[[nodiscard]] std::int64_t index_of(std::int64_t step, std::int64_t indices) {
+  if constexpr (sizeof(typename Chain::Operand) == 4) {
+    return step;
+  } else {
+    return (step ^ 1) < indices ? (step ^ 1) : step;  // of a pair the odd one first
+  }
+}
+
+// The lanes of n ≤ 16 neighbouring columns at one step, where k runs down the rows of m and has `indices` indices.
+template <typename Chain>
+F32 lanes_down(Matrix m, std::int64_t first_column, int n, std::int64_t step, std::int64_t indices) {
+  const std::int64_t offset = first_column * static_cast<std::int64_t>(sizeof(typename Chain::Operand));
+  if constexpr (Chain::indices_per_step == 2) {
+    const I32 even = shift_right<16>(bits(some_bf16(m.row(2 * step) + offset, n)));
+    const bool paired = 2 * step + 1 < indices;
+    const I32 odd = paired ? bits(some_bf16(m.row(2 * step + 1) + offset, n)) : set1i(0);
+    return from_bits(even | odd);
+  } else if constexpr (sizeof(typename Chain::Operand) == 2) {
+    return some_bf16(m.row(index_of<Chain>(step, indices)) + offset, n);
+  } else {
+    return some_f32(m.row(step) + offset, n);
+  }
+}
+
+inline int part(std::int64_t rest) {
+  return rest < lanes ? static_cast<int>(rest < 0 ? 0 : rest) : lanes;
+}
+
+// A panel from a matrix [indices, columns], its steps in `range`. `panel` is the place of step 0.
+template <typename Chain>
+void pack_down(Matrix m, std::int64_t indices, Range columns, Range range, float* panel) {
+  const int vectors = static_cast<int>((columns.count() + lanes - 1) / lanes);
+  for (std::int64_t step = range.begin; step < range.end; ++step) {
+    float* to = panel + step * vectors * lanes;
+    for (int v = 0; v < vectors; ++v) {
+      const std::int64_t column = columns.begin + v * lanes;
+      store(to + v * lanes, lanes_down<Chain>(m, column, part(columns.end - column), step, indices));
+    }
+  }
+}
+
+inline void transpose(I32 (&r)[lanes]) {
+#if defined(GODWIT_SIMD_512)
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i].v, r[i + 1].v);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i].v, r[i + 1].v);
+  }
+  __m512i u[16];
+  for (int i = 0; i < 16; i += 4) {
+    u[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    u[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    u[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    u[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  // u[4g + j] holds, in its four quarters q, rows 4g … 4g+3 of column 4q + j: a 4×4 transpose of quarters is left.
+  for (int j = 0; j < 4; ++j) {
+    const __m512i low01 = _mm512_shuffle_i32x4(u[j], u[j + 4], 0x44);
+    const __m512i high01 = _mm512_shuffle_i32x4(u[j], u[j + 4], 0xEE);
+    const __m512i low23 = _mm512_shuffle_i32x4(u[j + 8], u[j + 12], 0x44);
+    const __m512i high23 = _mm512_shuffle_i32x4(u[j + 8], u[j + 12], 0xEE);
+    r[j].v = _mm512_shuffle_i32x4(low01, low23, 0x88);
+    r[j + 4].v = _mm512_shuffle_i32x4(low01, low23, 0xDD);
+    r[j + 8].v = _mm512_shuffle_i32x4(high01, high23, 0x88);
+    r[j + 12].v = _mm512_shuffle_i32x4(high01, high23, 0xDD);
+  }
+#elif defined(GODWIT_SIMD_256)
+  const auto eight = [](__m256i(&m)[8]) {
+    __m256i t[8];
+    for (int i = 0; i < 8; i += 2) {
+      t[i] = _mm256_unpacklo_epi32(m[i], m[i + 1]);
+      t[i + 1] = _mm256_unpackhi_epi32(m[i], m[i + 1]);
+    }
+    for (int g = 0; g < 2; ++g) {
+      m[4 * g] = _mm256_unpacklo_epi64(t[4 * g], t[4 * g + 2]);
+      m[4 * g + 1] = _mm256_unpackhi_epi64(t[4 * g], t[4 * g + 2]);
+      m[4 * g + 2] = _mm256_unpacklo_epi64(t[4 * g + 1], t[4 * g + 3]);
+      m[4 * g + 3] = _mm256_unpackhi_epi64(t[4 * g + 1], t[4 * g + 3]);
+    }
+    for (int j = 0; j < 4; ++j) {
+      const __m256i low = _mm256_permute2x128_si256(m[j], m[j + 4], 0x20);
+      const __m256i high = _mm256_permute2x128_si256(m[j], m[j + 4], 0x31);
+      m[j] = low;
+      m[j + 4] = high;
+    }
+  };
+  __m256i quarter[2][2][8];  // [rows][columns]
+  for (int i = 0; i < lanes; ++i) {
+    quarter[i / 8][0][i % 8] = r[i].a;
+    quarter[i / 8][1][i % 8] = r[i].b;
+  }
+  for (auto& rows : quarter) {
+    for (auto& block : rows) eight(block);
+  }
+  for (int i = 0; i < lanes; ++i) {
+    r[i].a = quarter[0][i / 8][i % 8];
+    r[i].b = quarter[1][i / 8][i % 8];
+  }
+#else
+  for (int i = 0; i < lanes; ++i) {
+    for (int j = 0; j < i; ++j) std::swap(r[i].v[j], r[j].v[i]);
+  }
+#endif
+}
+
+// The same from the transposed matrix [columns, indices]. range.begin is even.
+template <typename Chain>
+void pack_across(Matrix m, std::int64_t indices, Range columns, Range range, float* panel) {
+  constexpr std::int64_t lane_bytes = 4;
+  constexpr int indices_per_lane = lane_bytes / sizeof(typename Chain::Operand);
+  constexpr int steps_per_lane = indices_per_lane / Chain::indices_per_step;
+  const int vectors = static_cast<int>((columns.count() + lanes - 1) / lanes);
+  const std::int64_t row_bytes = indices * static_cast<std::int64_t>(sizeof(typename Chain::Operand));
+  const std::int64_t last_lane = (range.end + steps_per_lane - 1) / steps_per_lane;
+  for (int v = 0; v < vectors; ++v) {
+    const std::int64_t first_column = columns.begin + v * lanes;
+    const int n = part(columns.end - first_column);
+    const auto put = [&](std::int64_t step, I32 x) { storei(reinterpret_cast<std::int32_t*>(panel + (step * vectors + v) * lanes), x); };
+    for (std::int64_t lane = range.begin / steps_per_lane; lane < last_lane; lane += lanes) {
+      I32 block[lanes];
+      const std::int64_t rest = row_bytes - lane * lane_bytes;
+      for (int i = 0; i < lanes; ++i) {
+        const std::byte* from = m.row(first_column + i) + lane * lane_bytes;
+        if (i >= n) {
+          block[i] = set1i(0);
+        } else if (rest >= lanes * lane_bytes) {
+          block[i] = loadi(reinterpret_cast<const std::int32_t*>(from));
+        } else {
+          std::int32_t some[lanes] = {};
+          std::memcpy(some, from, static_cast<std::size_t>(rest));
+          block[i] = loadi(some);
+        }
+      }
+      transpose(block);
+      const int count = part(last_lane - lane);
+      for (int i = 0; i < count; ++i) {
+        if constexpr (steps_per_lane == 1) {
+          put(lane + i, block[i]);
+        } else {
+          const std::int64_t step = 2 * (lane + i);
+          const bool paired = step + 1 < indices;
+          if (paired) put(step, block[i] & set1i(static_cast<std::int32_t>(0xFFFF0000u)));
+          put(paired ? step + 1 : step, shift_left<16>(block[i]));
+        }
+      }
+    }
+  }
+}
+
+// Whether rows whose k lies along memory can be read as lanes where they are.
+template <typename Chain>
+[[nodiscard]] bool lanes_in_place(std::int64_t indices) {
+  return sizeof(typename Chain::Operand) == 4 || (Chain::indices_per_step == 2 && indices % 2 == 0);
+}
+
+// One row of the left operand whose k lies along memory.
+template <typename Chain>
+void pack_row(const std::byte* row, std::int64_t indices, float* to) {
+  if constexpr (Chain::indices_per_step == 1) {
+    const auto widened = [&](std::int64_t i) {
+      std::uint16_t x;
+      std::memcpy(&x, row + 2 * i, sizeof x);
+      return static_cast<std::uint32_t>(x) << 16;
+    };
+    for (std::int64_t i = 0; i + 1 < indices; i += 2) {
+      const std::uint32_t pair[2] = {widened(i + 1), widened(i)};
+      std::memcpy(to + i, pair, sizeof pair);
+    }
+    if (indices % 2 != 0) {
+      const std::uint32_t last = widened(indices - 1);
+      std::memcpy(to + indices - 1, &last, sizeof last);
+    }
+  } else {
+    std::memset(to + indices / 2, 0, sizeof(float));
+    std::memcpy(to, row, static_cast<std::size_t>(2 * indices));
+  }
+}
+
+// The left operand where k runs down the rows of m: `panels` times tile_rows columns from columns.begin, those from columns.end on zero.
+// Panel j's step s lies at to + (j · steps + s) · tile_rows for s in [0, steps); m's rows are the steps' indices.
+inline constexpr int columns_at_once = 48;  // a common multiple of tile_rows and lanes
+static_assert(columns_at_once % tile_rows == 0 && columns_at_once % lanes == 0);
+
+template <typename Chain>
+void pack_left_down(Matrix m, std::int64_t indices, Range columns, std::int64_t panel_steps, float* to) {
+  const std::int64_t steps = steps_of<Chain>(indices);
+  alignas(64) float some[columns_at_once];
+  for (std::int64_t column = columns.begin; column < columns.end; column += columns_at_once) {
+    const std::int64_t rest = columns.end - column;
+    const std::int64_t panels = ((rest < columns_at_once ? rest : columns_at_once) + tile_rows - 1) / tile_rows;
+    for (std::int64_t step = 0; step < steps; ++step) {
+      for (int v = 0; v * lanes < panels * tile_rows; ++v) {
+        store(some + v * lanes, lanes_down<Chain>(m, column + v * lanes, part(rest - v * lanes), step, indices));
+      }
+      for (std::int64_t j = 0; j < panels; ++j) {
+        std::memcpy(to + (j * panel_steps + step) * tile_rows, some + j * tile_rows, tile_rows * sizeof(float));
+      }
+    }
+    to += panels * panel_steps * tile_rows;
+  }
+}
+
+}  // namespace godwit::cpu::GODWIT_ISA::gemm
