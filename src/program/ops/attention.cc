@@ -73,7 +73,7 @@ std::vector<Example> attention_examples() {
     add(dtype, 65, 2, 32, 16, 32, 5);
     add(dtype, 5, 1, 600, 4, 520, 2);
     add(dtype, 540, 1, 2, 2, 3, 1);
-    add(dtype, 1100, 1, 1, 2, 1, 1);
+    add(dtype, 1040, 1, 1, 2, 1, 1);
   }
   return examples;
 }

@@ -132,7 +132,7 @@ std::vector<Example> attention_backward_examples() {
     add(dtype, 5, 1, 600, 4, 520, 2);
     add(dtype, 540, 1, 2, 2, 3, 1);
   }
-  add(Dtype::f32, 1100, 1, 1, 2, 1, 1);
+  add(Dtype::f32, 1040, 1, 1, 2, 1, 1);
   return examples;
 }
 
