@@ -104,6 +104,19 @@ TEST(Tokenizer, TheLongWayAndTheCacheGiveTheShortWaysIds) {
   EXPECT_EQ(*tokenizer.decode(*tokenizer.encode(many_a)), many_a);
 }
 
+TEST(Tokenizer, OfEqualPairsTheLeftmostIsMerged) {
+  Json file = golden_json();
+  file["model"]["vocab"]["aa"] = 1024;
+  for (std::size_t i = 3; i < 7; ++i) file["added_tokens"][i]["id"] = 1022 + i;
+  file["model"]["merges"] = Json::array({"a a"});
+  const Tokenizer tokenizer = Tokenizer::from_json(write_json(file), "pairs").value();
+  for (const std::size_t length : {9, 47, 49, 1001}) {  // the short way and the heap
+    std::vector<std::int32_t> expected(length / 2, 1024);
+    expected.push_back(*tokenizer.token_id("a"));
+    EXPECT_EQ(*tokenizer.encode(std::string(length, 'a')), expected);
+  }
+}
+
 TEST(Tokenizer, ByteTokenizerIsBytesAndControlTokens) {
   const Tokenizer tokenizer = Tokenizer::bytes();
   EXPECT_EQ(tokenizer.vocab_size(), 263);
