@@ -1,0 +1,388 @@
+// Attention forward, shared by the op and its decode forms: scores are made, used and forgotten a block of rows against a segment of
+// keys at a time (docs/arithmetic.md, attention).
+//
+// The work is cut into *stretches*: consecutive query rows of one sample or stream at consecutive positions, within one segment. A row's
+// bits depend on its keys alone, so the cutting is free.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "attention_tile.h"
+#include "functions.h"
+#include "kernel.h"
+#include "rows.h"
+
+namespace godwit::cpu::GODWIT_ISA::attend {
+
+// Query rows of the op row … row + rows − 1; row i sees the key rows key … key + position + i.
+struct Stretch {
+  std::int64_t row;
+  std::int64_t rows;
+  std::int64_t position;
+  std::int64_t key;
+};
+
+// `group` query rows (the heads that share their keys) per position; widths in elements.
+struct Widths {
+  std::int64_t key;
+  std::int64_t value;
+  std::int64_t group;
+};
+
+// Places of one head's operands and results; `q`, `o`, m and l by query row (position by position, group by group), keys by key row.
+template <typename Dot>
+struct Head {
+  Columns<typename Dot::Element> q;
+  Columns<typename Dot::Element> key_left;
+  Columns<typename Dot::Element> key_right;
+  Columns<typename Dot::Element> value;
+  float* o = nullptr;
+  std::int64_t o_stride = 0;
+  float* m = nullptr;  // null: not wanted, nor l
+  float* l = nullptr;
+  std::int64_t ml_stride = 0;
+};
+
+inline constexpr std::int64_t most_stretch_rows = 256;
+
+// Positions of a stretch: enough for their keys' packing to be small beside the products, few enough that every thread has work. A power
+// of two, so that a stretch cut at its multiples lies within one segment.
+[[nodiscard]] inline std::int64_t stretch_positions(std::int64_t positions, std::int64_t heads, std::int64_t group, int threads) {
+  std::int64_t most = most_stretch_rows;
+  while (most > 1 && most * group > most_stretch_rows) most /= 2;
+  while (most > 1 && most * group > block_rows && (positions + most - 1) / most * heads < std::int64_t{4} * threads) most /= 2;
+  return most;
+}
+
+// One thread's scratch and the work on one stretch.
+template <typename Dot>
+class Forward {
+ public:
+  // `longest`: the most keys a row can see. `rows`: the most query rows of a stretch.
+  Forward(Carve& carve, const Widths& widths, std::int64_t longest, std::int64_t rows)
+      : widths_(widths),
+        key_words_(WordRows<Dot>::width_of(widths.key)),
+        value_width_(round_up(widths.value, lanes)),
+        gathered_keys_{carve.take<Word>(panel_keys * key_words_), key_words_},
+        gathered_values_{carve.take<Word>(panel_keys * WordRows<Dot>::width_of(widths.value)), WordRows<Dot>::width_of(widths.value)},
+        queries_{carve.take<Word>(block_rows * key_words_), key_words_},
+        keys_(carve.take<Word>(segment * key_words_)),
+        values_(carve.take<Word>(segment / Dot::per_word * value_width_)),
+        scores_(carve.take<float>(block_rows * score_stride)),
+        weights_(Dot::per_word == 1 ? reinterpret_cast<Word*>(scores_) : carve.take<Word>(block_rows * weight_stride)),
+        leaf_(node(carve, block_rows)) {
+    const int levels = waiting_levels(longest);
+    for (int i = 0; i < levels; ++i) waiting_[i] = node(carve, rows);
+  }
+
+  void run(const Head<Dot>& head, const Stretch& stretch, float scale) {
+    const std::int64_t rows = stretch.rows * widths_.group;
+    const std::int64_t keys = stretch.position + stretch.rows;
+    const std::int64_t segments = (keys + segment - 1) / segment;
+    for (std::int64_t s = 0; s < segments; ++s) {
+      const std::int64_t begin = s * segment;
+      pack(head, stretch.key + begin, std::min(segment, keys - begin));
+      for (std::int64_t row = 0; row < rows; row += block_rows) {
+        const Block block{.row = row,
+                          .rows = static_cast<int>(std::min(block_rows, rows - row)),
+                          .position = stretch.position - begin,
+                          .keys = std::min(segment, keys - begin)};
+        for (int i = 0; i < block.rows; ++i) gather_row(queries_, i, head.q, {}, stretch.row * widths_.group + row + i);
+        multiply_scores(block);
+        weigh(block, scale);
+        multiply_values(block);
+        join(block, s, s + 1 == segments);
+        if (s + 1 == segments) finish(head, stretch.row * widths_.group, block);
+      }
+    }
+  }
+
+ private:
+  static constexpr std::int64_t weight_stride = score_stride / Dot::per_word;
+
+  // Rows of the stretch against one segment of keys; `position` of the stretch's first row is relative to the segment's first key.
+  struct Block {
+    std::int64_t row;
+    int rows;
+    std::int64_t position;
+    std::int64_t keys;
+  };
+  struct Node {
+    float* m;
+    float* l;
+    float* o;
+  };
+  Node node(Carve& carve, std::int64_t rows) const {
+    rows = round_up(rows, lanes);
+    return {carve.take<float>(rows), carve.take<float>(rows), carve.take<float>(rows * value_width_)};
+  }
+
+  // Keys of the segment that row i of the block sees.
+  [[nodiscard]] std::int64_t seen(const Block& block, std::int64_t i) const {
+    return std::min(block.keys, block.position + (block.row + i) / widths_.group + 1);
+  }
+
+  void pack(const Head<Dot>& head, std::int64_t first_key, std::int64_t keys) {
+    for (std::int64_t j = 0; j < keys; j += panel_keys) {
+      const std::int64_t count = std::min(panel_keys, keys - j);
+      for (std::int64_t i = 0; i < count; ++i) {
+        gather_row(gathered_keys_, i, head.key_left, head.key_right, first_key + j + i);
+        gather_row(gathered_values_, i, head.value, {}, first_key + j + i);
+      }
+      transpose_rows(gathered_keys_, count, keys_ + j * key_words_);
+      pair_rows(gathered_values_, count, widths_.value, values_ + j / Dot::per_word * value_width_);
+    }
+  }
+
+  void multiply_scores(const Block& block) {
+    const std::int64_t longest = seen(block, block.rows - 1);
+    for (std::int64_t j = 0; j < longest; j += panel_keys) {
+      for (int i = 0, rows = 0; i < block.rows; i += rows) {
+        rows = rows_of_tile(block.rows - i);
+        const std::int64_t rest = seen(block, i + rows - 1) - j;
+        if (rest <= 0) continue;
+        multiply_segments<Dot>(rows, rest > lanes ? 2 : 1,
+                               {.a = queries_.words + i * key_words_,
+                                .a_stride = key_words_,
+                                .b = keys_ + j * key_words_,
+                                .b_stride = panel_keys,
+                                .steps = 0,
+                                .c = scores_ + i * score_stride + j,
+                                .c_stride = score_stride,
+                                .resume = false},
+                               widths_.key);
+      }
+    }
+  }
+
+  // Scores to weights p = exp(z − m), with the row's m and l. What a row does not see becomes +0 up to the block's longest row.
+  // A DOT's finish may be left out: a zero's sign cannot be seen behind the exponential.
+  void weigh(const Block& block, float scale) {
+    const std::int64_t longest = round_up(seen(block, block.rows - 1), lanes);
+    const F32 factor = set1(scale);
+    for (int i = 0; i < block.rows; ++i) {
+      float* row = scores_ + i * score_stride;
+      const std::int64_t count = seen(block, i);
+      const std::int64_t whole = count / lanes * lanes;
+      const Mask some = first(static_cast<int>(count - whole));
+      const F32 least = set1(-std::numeric_limits<float>::infinity());
+      F32 best = least;
+      Mask nan = first(0);
+      for (std::int64_t j = 0; j < whole; j += lanes) {
+        const F32 z = load(row + j) * factor;
+        store(row + j, z);
+        best = larger(z, best);
+        nan = nan | unordered(z, z);
+      }
+      if (whole < count) {
+        const F32 z = select(some, load(row + whole) * factor, least);
+        store(row + whole, z);
+        best = larger(z, best);
+        nan = nan | unordered(z, z);
+      }
+      const float m = any(nan) ? nan32 : largest_lane(best) + 0.0f;
+      leaf_.m[i] = m;
+      const F32 shift = set1(m);
+      F32 lane[4] = {zero(), zero(), zero(), zero()};
+      const auto weight = [&](std::int64_t j, F32& sum) {
+        const F32 p = exp(load(row + j) - shift);
+        sum = sum + p;
+        put_weights(i, j, p);
+      };
+      std::int64_t j = 0;
+      for (; j + 4 * lanes <= whole; j += 4 * lanes) {
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; ++k) weight(j + k * lanes, lane[k]);
+      }
+      for (int k = 0; k < 4 && j < whole; ++k, j += lanes) weight(j, lane[k]);
+      if (whole < count) {
+        const F32 p = select(some, exp(load(row + whole) - shift), zero());
+        F32& sum = lane[whole / lanes % 4];
+        sum = sum + p;
+        put_weights(i, whole, p);
+        j += lanes;
+      }
+      leaf_.l[i] = sum_lanes(lane);
+      for (; j < longest; j += lanes) put_weights(i, j, zero());
+    }
+  }
+  void put_weights(int i, std::int64_t j, F32 p) {
+    if constexpr (Dot::per_word == 1) {
+      store(scores_ + i * score_stride + j, p);
+    } else {
+      store_bf16(reinterpret_cast<std::uint16_t*>(weights_ + i * weight_stride) + j, p);
+    }
+  }
+
+  void multiply_values(const Block& block) {
+    for (int i = 0, rows = 0; i < block.rows; i += rows) {
+      rows = rows_of_tile(block.rows - i);
+      multiply_masked<Dot, Left::by_row>(rows, value_width_ / lanes,
+                                         {.a = weights_ + i * weight_stride,
+                                          .a_stride = weight_stride,
+                                          .b = values_,
+                                          .b_stride = value_width_,
+                                          .steps = words_of<Dot>(seen(block, i + rows - 1)),
+                                          .c = leaf_.o + i * value_width_,
+                                          .c_stride = value_width_,
+                                          .resume = false},
+                                         [&](int k) {
+                                           return Seen{0, seen(block, i + k)};
+                                         });
+    }
+  }
+
+  // leaf = waiting joined with leaf, for the block's rows.
+  void join(const Block& block, const Node& waiting) {
+    for (int i = 0; i < block.rows; i += lanes) {
+      const F32 m1 = load(waiting.m + block.row + i);
+      const F32 m2 = load(leaf_.m + i);
+      const F32 m = select(unordered(m1, m2), set1(nan32), larger(m1, m2) + zero());
+      const F32 a1 = exp(m1 - m);
+      const F32 a2 = exp(m2 - m);
+      store(leaf_.m + i, m);
+      store(leaf_.l + i, fma(load(waiting.l + block.row + i), a1, load(leaf_.l + i) * a2));
+      alignas(64) float first_scale[lanes];
+      alignas(64) float second_scale[lanes];
+      store(first_scale, a1);
+      store(second_scale, a2);
+      for (int k = 0; k < lanes && i + k < block.rows; ++k) {
+        const float* earlier = waiting.o + (block.row + i + k) * value_width_;
+        float* later = leaf_.o + (i + k) * value_width_;
+        for (std::int64_t c = 0; c < value_width_; c += lanes) {
+          store(later + c, fma(load(earlier + c), set1(first_scale[k]), load(later + c) * set1(second_scale[k])));
+        }
+      }
+    }
+  }
+
+  // Takes segment `index` into the aligned tree: a binary counter whose bit k is a node waiting at level k.
+  void join(const Block& block, std::int64_t index, bool last) {
+    int level = 0;
+    for (; (index >> level) % 2 != 0; ++level) join(block, waiting_[level]);
+    if (last) {
+      for (++level; (index >> level) != 0; ++level) {
+        if ((index >> level) % 2 != 0) join(block, waiting_[level]);
+      }
+      return;
+    }
+    const Node& to = waiting_[level];
+    const auto rows = static_cast<std::size_t>(block.rows);
+    std::memcpy(to.m + block.row, leaf_.m, rows * sizeof(float));
+    std::memcpy(to.l + block.row, leaf_.l, rows * sizeof(float));
+    std::memcpy(to.o + block.row * value_width_, leaf_.o, rows * static_cast<std::size_t>(value_width_) * sizeof(float));
+  }
+
+  void finish(const Head<Dot>& head, std::int64_t first_row, const Block& block) {
+    for (int i = 0; i < block.rows; ++i) {
+      const std::int64_t row = first_row + block.row + i;
+      const float l = leaf_.l[i] + 0.0f;
+      if (head.m != nullptr) {
+        head.m[row * head.ml_stride] = leaf_.m[i];
+        head.l[row * head.ml_stride] = l;
+      }
+      const float* from = leaf_.o + i * value_width_;
+      float* to = head.o + row * head.o_stride;
+      vectors(widths_.value, [&](std::int64_t c, int n) { store_n(to + c, (load(from + c) + zero()) / set1(l), n); });
+    }
+  }
+
+  Widths widths_;
+  std::int64_t key_words_;    // of a key, in words, rounded up
+  std::int64_t value_width_;  // of a value, in elements, rounded up
+  WordRows<Dot> gathered_keys_;
+  WordRows<Dot> gathered_values_;
+  WordRows<Dot> queries_;
+  Word* keys_;     // panels
+  Word* values_;   // [segment / per_word][value_width_]
+  float* scores_;  // [block_rows][score_stride]
+  Word* weights_;  // [block_rows][weight_stride]; of f32 the scores' memory
+  Node leaf_;
+  Node waiting_[48];
+};
+
+// Rows begin … end − 1 at positions from `position` on, whose position 0 is key row `key`, cut into stretches at multiples of `positions`.
+inline void cut(std::int64_t row, std::int64_t rows, std::int64_t position, std::int64_t key, std::int64_t positions, Stretch* stretches,
+                std::int64_t& count) {
+  while (rows > 0) {
+    const std::int64_t now = std::min(rows, positions - position % positions);
+    stretches[count++] = {row, now, position, key};
+    row += now;
+    rows -= now;
+    position += now;
+  }
+}
+
+// Decode: the runs of rows with one slot and consecutive positions become stretches; the others (padding) are none.
+inline std::int64_t cut_streams(const View& slots, const View& positions, std::int64_t streams, std::int64_t capacity, std::int64_t at_once,
+                                Stretch* stretches) {
+  const std::int32_t* slot = slots.i32();
+  const std::int32_t* position = positions.i32();
+  const std::int64_t rows = slots.count();
+  const auto valid = [&](std::int64_t t) { return slot[t] >= 0 && slot[t] < streams && position[t] >= 0 && position[t] < capacity; };
+  std::int64_t count = 0;
+  for (std::int64_t t = 0; t < rows;) {
+    std::int64_t run = 1;
+    if (valid(t)) {
+      while (t + run < rows && slot[t + run] == slot[t] && valid(t + run) && position[t + run] == position[t] + run) ++run;
+      cut(t, run, position[t], slot[t] * capacity, at_once, stretches, count);
+    }
+    t += run;
+  }
+  return count;
+}
+
+// A list of stretches and every thread's scratch, in the workspace.
+template <typename Dot>
+class Team {
+ public:
+  Team(const Call& call, std::byte* workspace, const Widths& widths, std::int64_t longest, std::int64_t most_stretches)
+      : carve_(workspace) {
+    stretches = carve_.take<Stretch>(most_stretches);
+    const std::int64_t rows = std::max(most_stretch_rows, widths.group);
+    for (int i = 0; i < call.pool->threads(); ++i) threads_.emplace_back(carve_, widths, longest, rows);
+  }
+  [[nodiscard]] std::int64_t bytes() const { return carve_.used(); }
+
+  // All heads of the stretches; `head(h)` tells where head h's operands and results are.
+  template <typename HeadOf>
+  void run(const Call& call, std::int64_t count, std::int64_t heads, HeadOf head) {
+    const float scale = call.real32("scale");
+    call.pool->each(count * heads, [&](std::int64_t item, int thread) {
+      threads_[static_cast<std::size_t>(thread)].run(head(item % heads), stretches[item / heads], scale);
+    });
+  }
+
+  Stretch* stretches = nullptr;
+
+ private:
+  Carve carve_;
+  std::vector<Forward<Dot>> threads_;
+};
+
+// The decode ops: in = {q, cached keys and values, k_pe, slots, positions}, out = {o}; `heads` work items a stretch.
+template <typename Dot>
+Team<Dot> stream_team(const Call& call, std::byte* workspace, const Widths& widths) {
+  return {call, workspace, widths, call.in[1].shape[1], call.in[0].shape[0]};
+}
+template <typename Dot, typename HeadOf>
+void run_streams(const Call& call, const Widths& widths, std::int64_t heads, HeadOf head) {
+  Team<Dot> team = stream_team<Dot>(call, call.workspace, widths);
+  const std::int64_t streams = call.in[1].shape[0];
+  const std::int64_t capacity = call.in[1].shape[1];
+  const std::int64_t rows = call.in[0].shape[0];
+  const std::int64_t positions = stretch_positions(rows, heads, widths.group, call.pool->threads());
+  const std::int64_t count = cut_streams(call.in[3], call.in[4], streams, capacity, positions, team.stretches);
+  // What no stretch covers is padding.
+  const std::int64_t width = call.out[0].width();
+  std::int64_t row = 0;
+  for (std::int64_t i = 0; i <= count; ++i) {
+    const std::int64_t next = i < count ? team.stretches[i].row : rows;
+    std::fill(call.out[0].f32() + row * width, call.out[0].f32() + next * width, 0.0f);
+    if (i < count) row = next + team.stretches[i].rows;
+  }
+  team.run(call, count, heads, head);
+}
+
+}  // namespace godwit::cpu::GODWIT_ISA::attend

@@ -1,0 +1,519 @@
+// attention_backward(q, kv, k_pe, o, m, l, do, samples; heads, nope, value, scale) → dq, dkv, dk_pe.
+//
+// P and dS are made again for a block of query rows against keys of one segment, and go into three products: dq (chains over keys), dk
+// and dvalue (chains over query rows). With blocks of rows ascending, the chains of dk and dvalue go on from block to block in memory.
+// A sample of one segment is done in one pass per head. In a longer one dq's chains run across, dk's and dvalue's down the square of
+// rows and keys; keeping all their unfinished trees would cost the memory fused attention is there to save, so P and dS are made twice:
+// once for stretches of rows (dq), once for stretches of keys (dk, dvalue).
+#include <algorithm>
+#include <vector>
+
+#include "attention_tile.h"
+#include "functions.h"
+#include "kernel.h"
+#include "rows.h"
+
+namespace godwit::cpu::GODWIT_ISA {
+namespace {
+
+using namespace attend;
+
+// Rows or keys of a long sample that one work item takes. They divide a segment.
+constexpr std::int64_t most_stretch = 256;
+
+struct Shape {
+  std::int64_t rows, samples, heads, nope, rotary, value;
+  explicit Shape(const Call& call)
+      : rows(call.in[0].shape[0]),
+        samples(call.in[7].count() - 1),
+        heads(call.integer("heads")),
+        nope(call.integer("nope")),
+        rotary(call.in[2].shape[1]),
+        value(call.integer("value")) {}
+  [[nodiscard]] std::int64_t key() const { return nope + rotary; }
+  [[nodiscard]] std::int64_t kv() const { return nope + value; }
+};
+
+// A sample of one head: pointers to its first row, strides between rows.
+template <typename Dot>
+struct Head {
+  Columns<typename Dot::Element> q, key_left, key_right, value;
+  const float* o;
+  const float* d_o;  // both `o_stride` apart
+  std::int64_t o_stride;
+  const float* m;
+  const float* l;
+  std::int64_t ml_stride;
+  std::int64_t rows;
+  float* dq;
+  std::int64_t dq_stride;
+  float* dkv;
+  std::int64_t dkv_stride;
+  float* d_rotary;  // this head's part of dk_pe
+  std::int64_t d_rotary_stride;
+};
+
+enum class Part : std::uint8_t { whole, rows, keys };
+
+struct Item {
+  std::int32_t sample;
+  Part part;
+  std::int64_t begin;  // of the rows or keys, from the sample's first
+};
+
+// The aligned tree over segments of `rows` rows of `width` sums, as a binary counter: bit k of `waiting_` says that a node of level k
+// waits.
+class SumRows {
+ public:
+  SumRows(Carve& carve, std::int64_t rows, std::int64_t width, std::int64_t longest) : width_(width), stride_(rows * width) {
+    nodes_ = carve.take<float>(stride_ * waiting_levels(longest));
+  }
+  void clear() { waiting_ = 0; }
+  // node = the subtree that segment `index`, given in `node`, completes; it then waits unless it is the last, which completes the tree.
+  // Rows first … first + count − 1; `note` on the last rows of a segment.
+  void take(float* node, std::int64_t first_row, std::int64_t count, std::int64_t index, bool last) const {
+    int level = 0;
+    for (; (index >> level) % 2 != 0; ++level) join(node, level, first_row, count);
+    if (!last) {
+      std::memcpy(at(level, first_row), node, static_cast<std::size_t>(count * width_) * sizeof(float));
+      return;
+    }
+    for (++level; (index >> level) != 0; ++level) {
+      if ((index >> level) % 2 != 0) join(node, level, first_row, count);
+    }
+  }
+  // Which levels hold a node once segment `index` has been taken; absent leading segments never do.
+  void note(std::int64_t index) {
+    int level = 0;
+    for (; (index >> level) % 2 != 0; ++level) waiting_ &= ~(std::uint64_t{1} << level);
+    waiting_ |= std::uint64_t{1} << level;
+  }
+
+ private:
+  [[nodiscard]] float* at(int level, std::int64_t first_row) const { return nodes_ + level * stride_ + first_row * width_; }
+  void join(float* node, int level, std::int64_t first_row, std::int64_t count) const {
+    if ((waiting_ >> level) % 2 == 0) return;
+    const float* earlier = at(level, first_row);
+    for (std::int64_t i = 0; i < count * width_; i += lanes) store(node + i, load(earlier + i) + load(node + i));
+  }
+
+  std::int64_t width_;
+  std::int64_t stride_;
+  float* nodes_;
+  std::uint64_t waiting_ = 0;
+};
+
+template <typename Dot>
+class Backward {
+ public:
+  Backward(Carve& carve, const Shape& shape)
+      : shape_(shape),
+        key_words_(WordRows<Dot>::width_of(shape.key())),
+        value_words_(WordRows<Dot>::width_of(shape.value)),
+        key_width_(round_up(shape.key(), lanes)),
+        value_width_(round_up(shape.value, lanes)),
+        gathered_{carve.take<Word>(panel_keys * std::max(key_words_, value_words_)), 0},
+        queries_{carve.take<Word>(block_rows * key_words_), key_words_},
+        outputs_{carve.take<Word>(block_rows * value_words_), value_words_},
+        query_pairs_(carve.take<Word>(block_rows / Dot::per_word * key_width_)),
+        output_pairs_(carve.take<Word>(block_rows / Dot::per_word * value_width_)),
+        keys_(carve.take<Word>(segment * key_words_)),
+        values_(carve.take<Word>(segment * value_words_)),
+        key_pairs_(carve.take<Word>(segment / Dot::per_word * key_width_)),
+        p_(carve.take<float>(block_rows * score_stride)),
+        ds_(carve.take<float>(block_rows * score_stride)),
+        dq_(carve.take<float>(block_rows * key_width_)),
+        dk_(carve.take<float>(segment * key_width_)),
+        dv_(carve.take<float>(segment * value_width_)),
+        dq_tree_(carve, most_stretch, key_width_, shape.rows),
+        dk_tree_(carve, most_stretch, key_width_, shape.rows),
+        dv_tree_(carve, most_stretch, value_width_, shape.rows) {
+    if constexpr (Dot::per_word == 2) {
+      p_by_step_ = carve.take<Word>(block_rows / 2 * score_stride);
+      ds_by_step_ = carve.take<Word>(block_rows / 2 * score_stride);
+      ds_by_row_ = carve.take<Word>(block_rows * score_stride / 2);
+    } else {
+      p_by_step_ = reinterpret_cast<Word*>(p_);
+      ds_by_step_ = reinterpret_cast<Word*>(ds_);
+      ds_by_row_ = reinterpret_cast<Word*>(ds_);
+    }
+  }
+
+  void run(const Head<Dot>& head, const Item& item, float scale) {
+    switch (item.part) {
+      case Part::whole:
+        return whole(head, scale);
+      case Part::rows:
+        return rows(head, item.begin, std::min(head.rows, item.begin + most_stretch), scale);
+      case Part::keys:
+        return keys(head, item.begin, std::min(head.rows, item.begin + most_stretch), scale);
+    }
+  }
+
+ private:
+  // Query rows row … row + rows − 1 against keys key … key + keys − 1 of one segment, key + keys ≤ row + rows.
+  struct Block {
+    std::int64_t row;
+    int rows;
+    std::int64_t key;
+    std::int64_t keys;
+    [[nodiscard]] std::int64_t seen(std::int64_t i) const { return std::min(keys, row + i + 1 - key); }
+  };
+
+  void whole(const Head<Dot>& head, float scale) {
+    pack_keys(head, 0, head.rows, true);
+    for (std::int64_t row = 0; row < head.rows; row += block_rows) {
+      const Block block = load_block(head, row, head.rows, 0, head.rows);
+      make(head, block, scale);
+      multiply_dq(block);
+      write_dq(head, block);
+      multiply_dkv(block);
+    }
+    write_dkv(head, 0, head.rows);
+  }
+
+  void rows(const Head<Dot>& head, std::int64_t begin, std::int64_t end, float scale) {
+    const std::int64_t last = (end - 1) / segment;
+    dq_tree_.clear();
+    for (std::int64_t s = 0; s <= last; ++s) {
+      const std::int64_t first_key = s * segment;
+      const std::int64_t end_key = std::min(end, first_key + segment);
+      pack_keys(head, first_key, end_key, true);
+      for (std::int64_t row = begin; row < end; row += block_rows) {
+        const Block block = load_block(head, row, end, first_key, end_key);
+        make(head, block, scale);
+        multiply_dq(block);
+        dq_tree_.take(dq_, row - begin, block.rows, s, s == last);
+        if (s == last) write_dq(head, block);
+      }
+      dq_tree_.note(s);
+    }
+  }
+
+  void keys(const Head<Dot>& head, std::int64_t begin, std::int64_t end, float scale) {
+    pack_keys(head, begin, end, false);
+    const std::int64_t last = (head.rows - 1) / segment;
+    dk_tree_.clear();
+    dv_tree_.clear();
+    for (std::int64_t s = begin / segment; s <= last; ++s) {
+      const std::int64_t end_row = std::min(head.rows, (s + 1) * segment);
+      for (std::int64_t row = std::max(begin, s * segment); row < end_row; row += block_rows) {
+        const Block block = load_block(head, row, end_row, begin, end);
+        make(head, block, scale);
+        multiply_dkv(block);
+      }
+      dk_tree_.take(dk_, 0, end - begin, s, s == last);
+      dv_tree_.take(dv_, 0, end - begin, s, s == last);
+      dk_tree_.note(s);
+      dv_tree_.note(s);
+    }
+    write_dkv(head, begin, end);
+  }
+
+  // Transposed panels of the keys and values, and with `pairs` the keys as the right operand of dq.
+  void pack_keys(const Head<Dot>& head, std::int64_t begin, std::int64_t end, bool pairs) {
+    for (std::int64_t j = begin; j < end; j += panel_keys) {
+      const std::int64_t count = std::min(panel_keys, end - j);
+      const std::int64_t at = j - begin;
+      gathered_.width = key_words_;
+      for (std::int64_t i = 0; i < count; ++i) gather_row(gathered_, i, head.key_left, head.key_right, j + i);
+      transpose_rows(gathered_, count, keys_ + at * key_words_);
+      if (pairs) pair_rows(gathered_, count, shape_.key(), key_pairs_ + at / Dot::per_word * key_width_);
+      gathered_.width = value_words_;
+      for (std::int64_t i = 0; i < count; ++i) gather_row(gathered_, i, head.value, {}, j + i);
+      transpose_rows(gathered_, count, values_ + at * value_words_);
+    }
+  }
+
+  Block load_block(const Head<Dot>& head, std::int64_t row, std::int64_t end_row, std::int64_t key, std::int64_t end_key) {
+    const auto count = static_cast<int>(std::min(block_rows, end_row - row));
+    for (int i = 0; i < count; ++i) {
+      const std::int64_t t = row + i;
+      const float* o = head.o + t * head.o_stride;
+      const float* d_o = head.d_o + t * head.o_stride;
+      gather_row(queries_, i, head.q, {}, t);
+      cast_row(outputs_, i, d_o, shape_.value);
+      d_[i] = row_dot(shape_.value, d_o, o);
+    }
+    pair_rows(queries_, count, shape_.key(), query_pairs_);
+    pair_rows(outputs_, count, shape_.value, output_pairs_);
+    return {row, count, key, std::min(end_key, row + count) - key};
+  }
+
+  void multiply_scores(const Block& block, const WordRows<Dot>& left, const Word* panels, std::int64_t elements, float* to) {
+    const std::int64_t longest = block.seen(block.rows - 1);
+    for (std::int64_t j = 0; j < longest; j += panel_keys) {
+      for (int i = 0, rows = 0; i < block.rows; i += rows) {
+        rows = rows_of_tile(block.rows - i);
+        const std::int64_t rest = block.seen(i + rows - 1) - j;
+        if (rest <= 0) continue;
+        multiply_segments<Dot>(rows, rest > lanes ? 2 : 1,
+                               {.a = left.words + i * left.width,
+                                .a_stride = left.width,
+                                .b = panels + j * left.width,
+                                .b_stride = panel_keys,
+                                .steps = 0,
+                                .c = to + i * score_stride + j,
+                                .c_stride = score_stride,
+                                .resume = false},
+                               elements);
+      }
+    }
+  }
+
+  // P and dS; +0 where a row does not see, up to the block's longest row. The finish of z and dP may be left out: a zero's sign can be
+  // seen in neither the exponential nor dP − D's place in a sum.
+  void make(const Head<Dot>& head, const Block& block, float scale) {
+    multiply_scores(block, queries_, keys_, shape_.key(), p_);
+    multiply_scores(block, outputs_, values_, shape_.value, ds_);
+    const std::int64_t longest = round_up(block.seen(block.rows - 1), lanes);
+    const F32 factor = set1(scale);
+    for (int i = 0; i < block.rows; ++i) {
+      float* p_row = p_ + i * score_stride;
+      float* ds_row = ds_ + i * score_stride;
+      const std::int64_t place = (block.row + i) * head.ml_stride;
+      const F32 m = set1(head.m[place]);
+      const F32 l = set1(head.l[place]);
+      const F32 d = set1(d_[i]);
+      const std::int64_t count = block.seen(i);
+      const auto one = [&](std::int64_t j, auto masked) {
+        F32 p = exp(load(p_row + j) * factor - m) / l;
+        F32 ds = (p * (load(ds_row + j) - d)) * factor;
+        if constexpr (masked) {
+          const Mask some = first(static_cast<int>(count - j));
+          p = select(some, p, zero());
+          ds = select(some, ds, zero());
+        }
+        store(p_row + j, p);
+        store(ds_row + j, ds);
+      };
+      std::int64_t j = 0;
+      for (; j + lanes <= count; j += lanes) one(j, std::false_type());
+      if (j < count) {
+        one(j, std::true_type());
+        j += lanes;
+      }
+      for (; j < longest; j += lanes) {
+        store(p_row + j, zero());
+        store(ds_row + j, zero());
+      }
+    }
+    if constexpr (Dot::per_word == 2) cast_block(block, longest);
+  }
+
+  // P and dS as bf16: dS in pairs of keys for dq, both in pairs of rows for dk and dvalue.
+  void cast_block(const Block& block, std::int64_t longest) {
+    for (int i = 0; i < block.rows; i += 2) {
+      const float* p = p_ + i * score_stride;
+      const float* ds = ds_ + i * score_stride;
+      const bool paired = i + 1 < block.rows;
+      auto* even_row = reinterpret_cast<std::uint16_t*>(ds_by_row_) + i * score_stride;
+      for (std::int64_t j = 0; j < longest; j += lanes) {
+        const I32 p_even = to_bf16(load(p + j));
+        const I32 ds_even = to_bf16(load(ds + j));
+        const I32 p_odd = paired ? to_bf16(load(p + score_stride + j)) : set1i(0);
+        const I32 ds_odd = paired ? to_bf16(load(ds + score_stride + j)) : set1i(0);
+        store_words(p_by_step_ + i / 2 * score_stride + j, p_even | shift_left<16>(p_odd));
+        store_words(ds_by_step_ + i / 2 * score_stride + j, ds_even | shift_left<16>(ds_odd));
+        store_low16(even_row + j, ds_even);
+        store_low16(even_row + score_stride + j, ds_odd);
+      }
+    }
+  }
+
+  void multiply_dq(const Block& block) {
+    constexpr std::int64_t stride = score_stride / Dot::per_word;
+    for (int i = 0, rows = 0; i < block.rows; i += rows) {
+      rows = rows_of_tile(block.rows - i);
+      multiply_masked<Dot, Left::by_row>(rows, key_width_ / lanes,
+                                         {.a = ds_by_row_ + i * stride,
+                                          .a_stride = stride,
+                                          .b = key_pairs_,
+                                          .b_stride = key_width_,
+                                          .steps = words_of<Dot>(block.seen(i + rows - 1)),
+                                          .c = dq_ + i * key_width_,
+                                          .c_stride = key_width_,
+                                          .resume = false},
+                                         [&](int k) {
+                                           return Seen{0, block.seen(i + k)};
+                                         });
+    }
+  }
+
+  // Takes the block's rows into the chains of its keys. Tiles of keys beside the diagonal begin at the row that sees their first key.
+  void multiply_dkv(const Block& block) {
+    for (std::int64_t j = 0, rows = 0; j < block.keys; j += rows) {
+      rows = rows_of_tile(block.keys - j);
+      const std::int64_t before = block.key + j - block.row;  // rows of the block that see none of the tile
+      const std::int64_t first_step = std::max<std::int64_t>(before, 0) / Dot::per_word;
+      const bool resume = before < 0 && block.row % segment != 0;
+      const auto product = [&](const Word* a, const Word* b, std::int64_t width, float* c) {
+        multiply_masked<Dot, Left::by_step>(static_cast<int>(rows), width / lanes,
+                                            {.a = a + first_step * score_stride + j,
+                                             .a_stride = score_stride,
+                                             .b = b + first_step * width,
+                                             .b_stride = width,
+                                             .steps = words_of<Dot>(block.rows) - first_step,
+                                             .c = c + j * width,
+                                             .c_stride = width,
+                                             .resume = resume},
+                                            [&](int k) {
+                                              if (before < 0) return Seen{0, words_of<Dot>(block.rows) * Dot::per_word};
+                                              return Seen{before + k - first_step * Dot::per_word, block.rows - first_step * Dot::per_word};
+                                            });
+      };
+      product(ds_by_step_, query_pairs_, key_width_, dk_);
+      product(p_by_step_, output_pairs_, value_width_, dv_);
+    }
+  }
+
+  static void write(const float* from, float* to, std::int64_t count) {
+    vectors(count, [&](std::int64_t i, int n) { store_n(to + i, load_n(from + i, n) + zero(), n); });
+  }
+  void write_dq(const Head<Dot>& head, const Block& block) {
+    for (int i = 0; i < block.rows; ++i) write(dq_ + i * key_width_, head.dq + (block.row + i) * head.dq_stride, shape_.key());
+  }
+  void write_dkv(const Head<Dot>& head, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t j = begin; j < end; ++j) {
+      const float* dk = dk_ + (j - begin) * key_width_;
+      float* dkv = head.dkv + j * head.dkv_stride;
+      write(dk, dkv, shape_.nope);
+      write(dv_ + (j - begin) * value_width_, dkv + shape_.nope, shape_.value);
+      write(dk + shape_.nope, head.d_rotary + j * head.d_rotary_stride, shape_.rotary);
+    }
+  }
+
+  Shape shape_;
+  std::int64_t key_words_;    // of a key, in words, rounded up
+  std::int64_t value_words_;  // of a value
+  std::int64_t key_width_;    // of a key, in elements, rounded up
+  std::int64_t value_width_;  // of a value
+  WordRows<Dot> gathered_;
+  WordRows<Dot> queries_;  // left operand of the scores
+  WordRows<Dot> outputs_;  // do, left operand of dP
+  Word* query_pairs_;      // right operand of dk
+  Word* output_pairs_;     // right operand of dvalue
+  Word* keys_;             // panels
+  Word* values_;           // panels
+  Word* key_pairs_;        // right operand of dq
+  float* p_;
+  float* ds_;
+  float* dq_;
+  float* dk_;
+  float* dv_;
+  SumRows dq_tree_;
+  SumRows dk_tree_;
+  SumRows dv_tree_;
+  Word* p_by_step_ = nullptr;  // of f32 the memory of p_ and ds_
+  Word* ds_by_step_ = nullptr;
+  Word* ds_by_row_ = nullptr;
+  float d_[block_rows] = {};
+};
+
+// What the workspace holds.
+template <typename Dot>
+struct Places {
+  Item* items;
+  float* rotary;  // [rows][heads][rotary]: each head's part of dk_pe
+  std::vector<Backward<Dot>> threads;
+  std::int64_t bytes;
+
+  Places(const Call& call, const Shape& shape, std::byte* base) {
+    Carve carve(base);
+    // A whole sample is one item; a longer one two for every most_stretch rows.
+    items = carve.take<Item>(shape.samples + 2 * (shape.rows / most_stretch + shape.rows / segment + 1));
+    rotary = carve.take<float>(shape.rows * shape.heads * shape.rotary);
+    for (int i = 0; i < call.pool->threads(); ++i) threads.emplace_back(carve, shape);
+    bytes = carve.used();
+  }
+};
+
+template <typename Dot>
+std::int64_t bytes_as(const Call& call) {
+  return Places<Dot>(call, Shape(call), nullptr).bytes;
+}
+
+void clear_rows(const View& view, std::int64_t begin, std::int64_t end) {
+  std::fill(view.f32() + begin * view.shape[1], view.f32() + end * view.shape[1], 0.0f);
+}
+
+template <typename Dot>
+void run_as(const Call& call) {
+  using Element = typename Dot::Element;
+  const Shape shape(call);
+  const std::int64_t heads = shape.heads;
+  const float scale = call.real32("scale");
+  const std::int32_t* samples = call.in[7].i32();
+  Places<Dot> places(call, shape, call.workspace);
+  for (const View& out : call.out) {
+    clear_rows(out, 0, samples[0]);
+    clear_rows(out, samples[shape.samples], shape.rows);
+  }
+
+  std::int64_t count = 0;
+  for (std::int32_t s = 0; s < shape.samples; ++s) {
+    const std::int64_t rows = samples[s + 1] - samples[s];
+    if (rows > 0 && rows <= segment) places.items[count++] = {s, Part::whole, 0};
+    for (std::int64_t begin = 0; rows > segment && begin < rows; begin += most_stretch) {
+      places.items[count++] = {s, Part::rows, begin};
+      places.items[count++] = {s, Part::keys, begin};
+    }
+  }
+  call.pool->each(count * heads, [&](std::int64_t index, int thread) {
+    const Item& item = places.items[index / heads];
+    const std::int64_t h = index % heads;
+    const std::int64_t row = samples[item.sample];
+    const std::int64_t q_at = (row * heads + h) * shape.key();
+    const std::int64_t kv_at = (row * heads + h) * shape.kv();
+    const std::int64_t o_at = (row * heads + h) * shape.value;
+    const Element* kv = call.in[1].as<Element>() + kv_at;
+    const Head<Dot> head{.q = {call.in[0].as<Element>() + q_at, heads * shape.key(), shape.key()},
+                         .key_left = {kv, heads * shape.kv(), shape.nope},
+                         .key_right = {call.in[2].as<Element>() + row * shape.rotary, shape.rotary, shape.rotary},
+                         .value = {kv + shape.nope, heads * shape.kv(), shape.value},
+                         .o = call.in[3].f32() + o_at,
+                         .d_o = call.in[6].f32() + o_at,
+                         .o_stride = heads * shape.value,
+                         .m = call.in[4].f32() + row * heads + h,
+                         .l = call.in[5].f32() + row * heads + h,
+                         .ml_stride = heads,
+                         .rows = samples[item.sample + 1] - row,
+                         .dq = call.out[0].f32() + q_at,
+                         .dq_stride = heads * shape.key(),
+                         .dkv = call.out[1].f32() + kv_at,
+                         .dkv_stride = heads * shape.kv(),
+                         .d_rotary = places.rotary + (row * heads + h) * shape.rotary,
+                         .d_rotary_stride = heads * shape.rotary};
+    places.threads[static_cast<std::size_t>(thread)].run(head, item, scale);
+  });
+
+  float* dk_pe = call.out[2].f32();
+  constexpr std::int64_t grain = 64;
+  call.pool->ranges(samples[shape.samples] - samples[0], grain, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t t = samples[0] + begin; t < samples[0] + end; ++t) {
+      vectors(shape.rotary, [&](std::int64_t i, int n) {
+        F32 sum = zero();
+        for (std::int64_t h = 0; h < heads; ++h) sum = sum + load_n(places.rotary + (t * heads + h) * shape.rotary + i, n);
+        store_n(dk_pe + t * shape.rotary + i, sum, n);
+      });
+    }
+  });
+}
+
+const char* variant_of(const Call& call) {
+  const Shape shape(call);
+  if (!levels_suffice(shape.key()) || !levels_suffice(shape.value)) return nullptr;
+  return call.in[0].bf16() ? "bf16 fused" : "f32 fused";
+}
+
+}  // namespace
+
+extern const Kernel attention_backward;
+const Kernel attention_backward{
+    .op = "attention_backward",
+    .variant = variant_of,
+    .workspace = [](const Call& call) { return call.in[0].bf16() ? bytes_as<Bf16Dot>(call) : bytes_as<F32Dot>(call); },
+    .run = [](const Call& call) { call.in[0].bf16() ? run_as<Bf16Dot>(call) : run_as<F32Dot>(call); },
+};
+
+}  // namespace godwit::cpu::GODWIT_ISA
