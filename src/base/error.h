@@ -53,13 +53,14 @@ class [[nodiscard]] Result {
     CHECK(ok(), "{}", std::get<1>(content_).message);
     return std::get<0>(content_);
   }
-  T&& value() && {
+  // By value: `for (x : f().value())` must not look into a result that is gone.
+  T value() && {
     CHECK(ok(), "{}", std::get<1>(content_).message);
     return std::get<0>(std::move(content_));
   }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
-  T&& operator*() && { return std::move(*this).value(); }
+  T operator*() && { return std::move(*this).value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 

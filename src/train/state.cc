@@ -69,8 +69,6 @@ Result<std::unique_ptr<State>> State::create(device::Device& device, const model
   };
   scalar("run.step", "U64", state->scalars.step);
   scalar("run.tokens", "U64", state->scalars.tokens);
-  scalar("run.best_validation_loss", "F64", state->scalars.best_validation_loss);
-  scalar("run.best_step", "U64", state->scalars.best_step);
   state->list_.push_back({"run.cursor", "U64", {cursor_length}, std::as_writable_bytes(std::span(state->cursor.values))});
   return state;
 }

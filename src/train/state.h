@@ -16,9 +16,6 @@ namespace godwit::train {
 struct RunScalars {
   std::uint64_t step = 0;             // committed steps
   std::uint64_t tokens = 0;           // predictions trained on
-  double best_validation_loss = 0;    // lowest so far; meaningless while best_step is no_step
-  std::uint64_t best_step = no_step;  // its step
-  static constexpr std::uint64_t no_step = ~std::uint64_t{0};
 };
 
 // Owns weights and moments in one device buffer, 512-byte aligned, and the scalars beside it. The device must address host memory.

@@ -1,0 +1,41 @@
+// What a run directory holds, by name: the one place that knows the paths.
+//
+//   config.toml  model/config.json  model/run.json  tokenizer/  journal/  checkpoints/<step>/  metrics.jsonl  log.txt  best.json  data/
+//   lock
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+
+namespace godwit::store {
+
+struct RunDirectory {
+  std::filesystem::path root;
+
+  [[nodiscard]] std::filesystem::path config() const { return root / "config.toml"; }
+  [[nodiscard]] std::filesystem::path model_config() const { return root / "model" / "config.json"; }
+  [[nodiscard]] std::filesystem::path model_run() const { return root / "model" / "run.json"; }
+  [[nodiscard]] std::filesystem::path tokenizer() const { return root / "tokenizer"; }
+  [[nodiscard]] std::filesystem::path journal() const { return root / "journal"; }
+  [[nodiscard]] std::filesystem::path checkpoints() const { return root / "checkpoints"; }
+  [[nodiscard]] std::filesystem::path metrics() const { return root / "metrics.jsonl"; }
+  [[nodiscard]] std::filesystem::path log() const { return root / "log.txt"; }
+  [[nodiscard]] std::filesystem::path best() const { return root / "best.json"; }
+  [[nodiscard]] std::filesystem::path data() const { return root / "data"; }
+  [[nodiscard]] std::filesystem::path lock() const { return root / "lock"; }
+};
+
+// The evaluated step with the lowest validation loss; its checkpoint is kept. Not part of the state: how often a run evaluates changes no
+// bits.
+struct Best {
+  std::uint64_t step = 0;
+  double validation_loss = 0;
+};
+[[nodiscard]] Result<std::optional<Best>> read_best(const RunDirectory& run);
+[[nodiscard]] Result<void> write_best(const RunDirectory& run, const Best& best);
+
+}  // namespace godwit::store
