@@ -125,6 +125,17 @@ Figures Engine::figures() const {
   return f;
 }
 
+std::string Engine::describe() const {
+  std::string text;
+  for (const Program* p : {&training_program_, &evaluation_program_, &join_program_, &norm_program_, &update_program_}) {
+    if (p->nodes.empty()) continue;
+    const program::MemoryPlan plan = program::plan_memory(*p);
+    text += fmt::format("program     {:<14} {:>5} ops, {:.3f} TFLOP, {:.3f} GB moved, arena {:.1f} MiB\n", p->name, p->nodes.size(),
+                        p->cost().flops / 1e12, p->cost().bytes / 1e9, static_cast<double>(plan.arena_bytes) / (1 << 20));
+  }
+  return text;
+}
+
 Result<void> Engine::prepare(device::Device& device, State& state) {
   state_ = &state;
   const auto prepare_one = [&](const Program& program, std::unique_ptr<device::Executable>& executable) -> Result<void> {

@@ -50,6 +50,8 @@ class Engine {
   // Programs are made and planned here; nothing large is allocated before prepare().
   Engine(const model::Model& model, const Settings& settings, std::int64_t predictions_max, bool evaluates);
   [[nodiscard]] Figures figures() const;
+  // A line per program: ops, FLOPs, peak memory.
+  [[nodiscard]] std::string describe() const;
 
   // Allocates everything and prepares the programs on `device`; `state` must outlive the engine.
   [[nodiscard]] Result<void> prepare(device::Device& device, State& state);

@@ -14,8 +14,8 @@ namespace godwit::train {
 
 // The scalars of the state list, named "run.<member>" there.
 struct RunScalars {
-  std::uint64_t step = 0;             // committed steps
-  std::uint64_t tokens = 0;           // predictions trained on
+  std::uint64_t step = 0;    // committed steps
+  std::uint64_t tokens = 0;  // predictions trained on
 };
 
 // Owns weights and moments in one device buffer, 512-byte aligned, and the scalars beside it. The device must address host memory.

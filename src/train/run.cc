@@ -1,0 +1,303 @@
+#include "train/run.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/machine.h"
+#include "store/checkpoint.h"
+#include "store/journal.h"
+#include "store/run_directory.h"
+#include "train/metrics.h"
+#include "train/setup.h"
+
+namespace godwit::train {
+
+namespace {
+
+constexpr const char* profile = "exact/1";
+
+std::string gigabytes(std::int64_t bytes) {
+  return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
+}
+
+std::string plan_table(const Setup& setup, const Engine& engine, const Figures& f) {
+  const std::int64_t predictions = setup.dataset->predictions_max() * setup.settings.run.batch;
+  std::string t;
+  t += fmt::format("data        {}\n", setup.dataset->description());
+  t += fmt::format("model       {} parameters, {} active per token\n", setup.model->parameter_count(),
+                   setup.model->active_parameter_count());
+  t += fmt::format("step        {} samples, {} predictions, {:.3f} TFLOP, {:.3f} GB moved\n", setup.settings.run.batch, predictions,
+                   f.flops_per_step / 1e12, f.bytes_per_step / 1e9);
+  t += fmt::format("            {:.1f} MFLOP per token\n", f.flops_per_step / 1e6 / static_cast<double>(predictions));
+  t += fmt::format("memory      {} in all: state {}, gradients {}, activations {}, other {}\n", gigabytes(f.total()),
+                   gigabytes(f.state_bytes), gigabytes(f.gradient_bytes), gigabytes(f.arena_bytes),
+                   gigabytes(f.persistent_bytes + f.bound_bytes));
+  t += engine.describe();
+  return t;
+}
+
+class Run {
+ public:
+  Run(const RunOptions& options, Setup setup) : options_(options), directory_{options.directory}, setup_(std::move(setup)) {}
+
+  Result<RunResult> execute();
+
+ private:
+  void say(const std::string& text) const {
+    if (options_.say) options_.say(text);
+  }
+  Result<void> begin();  // state as of the newest good checkpoint, or fresh
+  Result<void> begin_fresh();
+  Result<void> step();  // propose, judge, commit
+  Result<void> evaluate();
+  Result<void> checkpoint();
+  Result<RunResult> finish(bool finished);
+  [[nodiscard]] bool due(std::int64_t every) const {
+    const auto step = static_cast<std::int64_t>(state_->scalars.step);
+    return every > 0 && step > 0 && step % every == 0;
+  }
+  [[nodiscard]] bool last() const { return static_cast<std::int64_t>(state_->scalars.step) >= setup_.settings.run.steps; }
+
+  const RunOptions& options_;
+  store::RunDirectory directory_;
+  Setup setup_;
+  std::unique_ptr<device::Device> device_;
+  std::unique_ptr<State> state_;
+  std::unique_ptr<Engine> engine_;
+  std::optional<store::Journal> journal_;
+  std::optional<Metrics> metrics_;
+  std::vector<TensorDigest> digests_;  // of the state as it is
+  Digest digest_;
+  std::optional<std::uint64_t> checkpointed_;
+  std::optional<store::Best> best_;
+  std::optional<double> validation_loss_;
+  Figures figures_;
+  double seconds_per_step_ = 0;
+};
+
+Result<void> Run::begin_fresh() {
+  for (std::size_t i = 0; i < setup_.model->parameters().size(); ++i) {
+    const std::span<float> weight = state_->weight(i);
+    if (setup_.init) {
+      TRY(setup_.init->read(i, weight));
+    } else {
+      const std::vector<float> values = model::initial_values(*setup_.model, i, setup_.settings.run.seed);
+      std::copy(values.begin(), values.end(), weight.begin());
+    }
+  }
+  state_->cursor = setup_.dataset->begin();
+  return {};
+}
+
+Result<void> Run::begin() {
+  TRY(remove_temporaries(directory_.root));
+  TRY_ASSIGN(journal_, store::Journal::open(directory_.journal()));
+  std::vector<std::string> refused;
+  TRY_ASSIGN(const auto loaded, store::load_newest(directory_.checkpoints(), state_->list(), refused));
+  for (const std::string& text : refused) log_warning("{}", text);
+  if (loaded) {
+    if (!refused.empty()) log_warning("going on from checkpoint {}, the newest good one", loaded->step);
+    if (loaded->profile != profile) {
+      return input_error("the run in '{}' was made in the profile {}, this build computes {}", directory_.root.string(), loaded->profile,
+                         profile);
+    }
+    const auto committed = journal_->committed(loaded->step);
+    if (committed && !(*committed == loaded->digest)) {
+      return world_error("checkpoint {} has the digest {}, the journal committed {}: one of them is not this run's", loaded->step,
+                         hex(loaded->digest), hex(*committed));
+    }
+    checkpointed_ = loaded->step;
+  } else {
+    if (!journal_->entries().empty() && !refused.empty()) {
+      return world_error(
+          "no checkpoint in '{}' is whole, and the journal has {} lines: restore one checkpoint, or begin again in another directory",
+          directory_.checkpoints().string(), journal_->entries().size());
+    }
+    TRY(begin_fresh());
+  }
+  digests_ = store::digest_tensors(state_->list(), options_.device.threads);
+  digest_ = state_digest(digests_);
+  if (journal_->entries().empty())
+    TRY(journal_->append({state_->scalars.step, digest_, "start", setup_.init ? setup_.init->description() : ""}));
+  if (setup_.resumed && setup_.steps_before != setup_.settings.run.steps) {
+    TRY(journal_->append(
+        {state_->scalars.step, digest_, "extend", fmt::format("steps {} -> {}", setup_.steps_before, setup_.settings.run.steps)}));
+    TRY(write_record(setup_, directory_));
+  }
+  TRY_ASSIGN(metrics_, Metrics::open(directory_.metrics(), state_->scalars.step));
+  TRY_ASSIGN(best_, store::read_best(directory_));
+  if (!checkpointed_) TRY(checkpoint());
+  return engine_->state_changed();
+}
+
+Result<void> Run::checkpoint() {
+  const std::uint64_t step = state_->scalars.step;
+  if (checkpointed_ == step) return {};
+  TRY(store::write_checkpoint(directory_.checkpoints(), step, state_->list(), digests_, profile));
+  checkpointed_ = step;
+  store::Retention retention;
+  retention.last = static_cast<std::uint64_t>(setup_.settings.run.keep_last);
+  retention.every = static_cast<std::uint64_t>(setup_.settings.run.keep_every);
+  if (best_) retention.keep.push_back(best_->step);
+  return store::apply_retention(directory_.checkpoints(), retention);
+}
+
+Result<void> Run::evaluate() {
+  TRY_ASSIGN(const Engine::Evaluation evaluation, engine_->evaluate(*setup_.dataset, options_.interrupted));
+  validation_loss_ = evaluation.loss;
+  if (std::isfinite(evaluation.loss) && (!best_ || evaluation.loss < best_->validation_loss)) {
+    // The checkpoint first: best.json must never name a step that is not there.
+    const store::Best best{state_->scalars.step, evaluation.loss};
+    best_ = best;
+    TRY(checkpoint());
+    TRY(store::write_best(directory_, best));
+  }
+  return {};
+}
+
+Result<void> Run::step() {
+  const double began = monotonic_seconds();
+  data::Cursor cursor = state_->cursor;
+  TRY_ASSIGN(const std::vector<data::Sample> samples, setup_.dataset->next(cursor, setup_.settings.run.batch));
+  TRY_ASSIGN(const Proposal proposal, engine_->propose(samples, options_.interrupted));
+  TRY_ASSIGN(const float norm, engine_->gradient_norm());
+  const std::uint64_t next = state_->scalars.step + 1;
+  if (!std::isfinite(proposal.loss) || !std::isfinite(norm)) {
+    return world_error(
+        "step {}: loss {} and gradient norm {} are not finite; nothing was committed. A lower [optimizer] lr or a warm-up usually helps; "
+        "the run is as "
+        "of step {}",
+        next, proposal.loss, norm, state_->scalars.step);
+  }
+  TRY_ASSIGN(const Applied applied, engine_->apply());
+  state_->scalars.step = next;
+  state_->scalars.tokens += static_cast<std::uint64_t>(proposal.predictions);
+  state_->cursor = cursor;
+  digests_ = store::digest_tensors(state_->list(), options_.device.threads);
+  digest_ = state_digest(digests_);
+  if (const auto committed = journal_->committed(next)) {
+    if (!(*committed == digest_)) {
+      return world_error(
+          "step {} was replayed with the digest {}, the journal committed {}: the machine, the build or the data computed otherwise this "
+          "time",
+          next, hex(digest_), hex(*committed));
+    }
+  } else {
+    TRY(journal_->append({next, digest_, "commit", ""}));
+  }
+  const double seconds = monotonic_seconds() - began;
+  seconds_per_step_ = seconds_per_step_ == 0 ? seconds : 0.9 * seconds_per_step_ + 0.1 * seconds;
+
+  std::optional<double> evaluated;
+  if (setup_.dataset->validation_count() > 0 && setup_.settings.run.evaluate_every > 0 &&
+      (due(setup_.settings.run.evaluate_every) || last())) {
+    TRY(evaluate());
+    evaluated = validation_loss_;
+  }
+  const double tokens_per_s = static_cast<double>(proposal.predictions) / seconds;
+  TRY(metrics_->append(next, proposal, applied, tokens_per_s, evaluated));
+  if (due(setup_.settings.run.checkpoint_every) && !last()) {
+    if (const auto written = checkpoint(); !written.ok()) {
+      log_warning("checkpoint {} was not written: {}; going on, the newest one is {}", next, written.error().message,
+                  checkpointed_ ? std::to_string(*checkpointed_) : "none");
+    }
+  }
+  if (options_.progress) {
+    const double left = seconds_per_step_ * static_cast<double>(setup_.settings.run.steps - static_cast<std::int64_t>(next));
+    options_.progress({next, static_cast<std::uint64_t>(setup_.settings.run.steps), proposal.loss, tokens_per_s, left, evaluated});
+  }
+  return {};
+}
+
+Result<RunResult> Run::finish(bool finished) {
+  TRY(checkpoint());
+  RunResult result;
+  result.step = state_->scalars.step;
+  result.digest = digest_;
+  result.validation_loss = validation_loss_;
+  result.finished = finished;
+  result.figures = figures_;
+  return result;
+}
+
+Result<RunResult> Run::execute() {
+  engine_ = std::make_unique<Engine>(*setup_.model, setup_.settings, setup_.dataset->predictions_max(),
+                                     setup_.dataset->validation_count() > 0 && setup_.settings.run.evaluate_every > 0);
+  figures_ = engine_->figures();
+  const auto memory = static_cast<std::int64_t>(machine().memory_bytes);
+  if (figures_.total() > memory) {
+    return input_error(
+        "the run needs {} (state {}, gradients {}, activations {}), this machine gives {}: use a smaller model, batch or micro_batch, or "
+        "recompute = true",
+        gigabytes(figures_.total()), gigabytes(figures_.state_bytes), gigabytes(figures_.gradient_bytes), gigabytes(figures_.arena_bytes),
+        gigabytes(memory));
+  }
+  if (options_.dry_run) {
+    RunResult result;
+    result.figures = figures_;
+    result.plan = plan_table(setup_, *engine_, figures_);
+    return result;
+  }
+  if (!setup_.resumed) TRY(write_record(setup_, directory_));
+  TRY(open_log_file(directory_.log()));
+  TRY_ASSIGN(device_, device::Device::open(options_.device));
+  TRY_ASSIGN(state_, State::create(*device_, *setup_.model, setup_.dataset->begin().values.size()));
+  TRY(engine_->prepare(*device_, *state_));
+  TRY(begin());
+  say(fmt::format("{}: {} parameters ({} active), {}; {} from step {} to {} on {}", directory_.root.string(),
+                  setup_.model->parameter_count(), setup_.model->active_parameter_count(), setup_.dataset->description(),
+                  setup_.settings.run.dtype == program::Dtype::bf16 ? "bf16" : "f32", state_->scalars.step, setup_.settings.run.steps,
+                  device_->name()));
+
+  while (!last()) {
+    if (options_.interrupted()) return finish(false);
+    const auto stepped = step();
+    if (stepped.ok()) continue;
+    if (stepped.error().kind == ErrorKind::stopped) return finish(false);
+    return stepped.error();
+  }
+  return finish(true);
+}
+
+}  // namespace
+
+Result<RunResult> train(const RunOptions& options) {
+  const auto keys = all_config_keys();
+  const auto sections = open_config_sections();
+  TRY_ASSIGN(Config config, Config::load(options.config, options.sets, keys, sections));
+  const store::RunDirectory directory{options.directory};
+  if (fs::exists(directory.root) && !fs::is_directory(directory.root)) {
+    return input_error("--run '{}' exists and is not a directory", directory.root.string());
+  }
+  if (fs::is_directory(directory.root) && !fs::exists(directory.config()) && !fs::exists(directory.lock()) &&
+      !fs::is_empty(directory.root)) {
+    return input_error("--run '{}' holds other files and is not a run; give an empty or new directory", directory.root.string());
+  }
+  std::optional<LockFile> lock;
+  const bool existed = fs::exists(directory.root);
+  TRY(create_directories_durably(directory.root));
+  TRY_ASSIGN(lock, LockFile::acquire(directory.lock(), fmt::format("run '{}'", directory.root.string()),
+                                     fmt::format("stop it first, or look on with: godwit status {} --watch", directory.root.string()),
+                                     std::chrono::seconds(10)));
+  Result<Setup> setup = make_setup(std::move(config), directory, options.tokenizing);
+  if (!setup.ok() || options.dry_run) {
+    // A refused or dry start leaves nothing behind.
+    Result<RunResult> result = setup.ok() ? Run(options, std::move(setup).value()).execute() : Result<RunResult>(setup.error());
+    lock.reset();
+    if (!existed && !fs::exists(directory.config())) TRY(remove_tree(directory.root));
+    return result;
+  }
+  Run run(options, std::move(setup).value());
+  auto result = run.execute();
+  close_log_file();
+  if (!result.ok() && !existed && !fs::exists(directory.config())) {
+    lock.reset();
+    TRY(remove_tree(directory.root));
+  }
+  return result;
+}
+
+}  // namespace godwit::train

@@ -1,0 +1,58 @@
+// A training run: its directory's life from first start to finish, through every stop and resume.
+//
+// A step is committed when its line is in the journal. Whatever ends the process, the same command goes on: from the newest good
+// checkpoint, replaying steps whose digests the journal already holds and comparing with them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/config.h"
+#include "base/digest.h"
+#include "device/device.h"
+#include "train/engine.h"
+
+namespace godwit::train {
+
+// For whoever shows the run to people.
+struct Progress {
+  std::uint64_t step = 0;
+  std::uint64_t steps = 0;
+  float loss = 0;
+  double tokens_per_s = 0;
+  double seconds_left = 0;
+  std::optional<double> validation_loss;  // where this step was evaluated
+};
+
+struct RunOptions {
+  std::filesystem::path config;
+  std::filesystem::path directory;
+  std::vector<std::string> sets;  // --set section.key=value
+  device::DeviceOptions device;
+  bool dry_run = false;
+  std::function<void(const Progress&)> progress;             // after each committed step; may be empty
+  std::function<void(double share)> tokenizing;              // while text becomes tokens; may be empty
+  std::function<void(const std::string& text)> say;          // one line for people; may be empty
+  std::function<bool()> interrupted = [] { return false; };  // true: stop at the next step's border or sooner
+};
+
+struct RunResult {
+  std::uint64_t step = 0;
+  Digest digest;
+  std::optional<double> validation_loss;  // of the last evaluation in this process
+  bool finished = false;                  // false: stopped on request; resumable by the same command
+  Figures figures;
+  std::string plan;  // for --dry-run: a table of the figures
+};
+
+// All keys a training config takes, and the open section [model].
+[[nodiscard]] std::vector<ConfigKey> all_config_keys();
+[[nodiscard]] std::vector<OpenSection> open_config_sections();
+
+[[nodiscard]] Result<RunResult> train(const RunOptions& options);
+
+}  // namespace godwit::train

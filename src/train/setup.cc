@@ -1,0 +1,190 @@
+#include "train/setup.h"
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "train/run.h"
+
+namespace godwit::train {
+
+namespace {
+
+std::vector<std::string> model_key_names() {
+  std::vector<std::string> names;
+  for (const model::Family* family : model::all_families()) {
+    for (const std::string_view preset : family->presets()) {
+      for (const auto& item : family->preset(preset)->items()) {
+        if (std::find(names.begin(), names.end(), item.key()) == names.end()) names.push_back(item.key());
+      }
+    }
+  }
+  return names;
+}
+
+bool reads_text(const Config& config) {
+  return config.text("data", "kind") != "ids";
+}
+
+Result<std::optional<text::Tokenizer>> open_tokenizer(const Config& config, const std::optional<store::ModelSource>& init) {
+  const bool path = config.given("tokenizer", "path");
+  const bool kind = config.given("tokenizer", "kind");
+  if (path && kind) return input_error("{}: [tokenizer] takes path or kind, not both", config.origin("tokenizer", "kind"));
+  if (path) {
+    TRY_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::load(config.text("tokenizer", "path")));
+    return std::optional(std::move(tokenizer));
+  }
+  if (kind) return std::optional(text::Tokenizer::bytes());
+  if (init) {
+    TRY_ASSIGN(auto tokenizer, init->tokenizer());
+    if (tokenizer) return tokenizer;
+  }
+  if (reads_text(config)) return std::optional(text::Tokenizer::bytes());
+  return std::optional<text::Tokenizer>();
+}
+
+// The fresh model's config.json: preset, tokenizer's facts, keys of the user's own.
+Result<Json> fresh_model_config(const Config& config, const std::optional<text::Tokenizer>& tokenizer) {
+  const std::string family_name = config.text("model", "family");
+  TRY_ASSIGN(const model::Family* family, model::find_family(family_name, config.origin("model", "family")));
+  Json json = Json::object();
+  if (config.has("model", "preset")) {
+    const std::string name = config.text("model", "preset");
+    const Json* preset = family->preset(name);
+    if (preset == nullptr) {
+      std::vector<std::string> known;
+      for (const std::string_view each : family->presets()) known.emplace_back(each);
+      return input_error("{}: there is no preset '{}' of {}; there are: {}", config.origin("model", "preset"), name, family_name,
+                         fmt::join(known, ", "));
+    }
+    json = *preset;
+  }
+  json["model_type"] = family_name;
+  if (tokenizer) {
+    json["vocab_size"] = (tokenizer->vocab_size() + 63) / 64 * 64;
+    if (tokenizer->bos()) json["bos_token_id"] = *tokenizer->bos();
+    if (tokenizer->eos()) json["eos_token_id"] = *tokenizer->eos();
+    if (tokenizer->pad()) json["pad_token_id"] = *tokenizer->pad();
+  }
+  for (const auto& item : config.section("model").items()) {
+    if (item.key() == "init" || item.key() == "family" || item.key() == "preset" || item.value().is_null()) continue;
+    json[item.key()] = item.value();
+  }
+  return json;
+}
+
+std::string tokenizer_digest(const text::Tokenizer& tokenizer) {
+  return hex(sha256(as_bytes(tokenizer.json())));
+}
+
+}  // namespace
+
+std::vector<ConfigKey> all_config_keys() {
+  std::vector<ConfigKey> keys = config_keys();
+  for (ConfigKey& key : data::config_keys()) keys.push_back(std::move(key));
+  return keys;
+}
+
+std::vector<OpenSection> open_config_sections() {
+  return {{"model", model_key_names()}};
+}
+
+Result<Setup> make_setup(Config config, const store::RunDirectory& run, const std::function<void(double)>& tokenizing) {
+  Setup setup;
+  setup.resumed = fs::exists(run.config());
+  if (setup.resumed) {
+    const auto keys = all_config_keys();
+    const auto sections = open_config_sections();
+    TRY_ASSIGN(Config earlier, Config::load(run.config(), {}, keys, sections));
+    // What the run itself resolved is part of the config from now on.
+    for (const auto& [section, key] :
+         {std::pair{"optimizer", "schedule_steps"}, std::pair{"tokenizer", "digest"}, std::pair{"data", "digest"}}) {
+      if (!config.given(section, key) && earlier.has(section, key)) config.set(section, key, earlier.value(section, key));
+    }
+    if (!config.given("tokenizer", "path") && !config.given("tokenizer", "kind") && earlier.given("tokenizer", "kind")) {
+      config.set("tokenizer", "kind", earlier.value("tokenizer", "kind"));
+    }
+    const std::vector<std::string> differences = config.differences(earlier);
+    if (!differences.empty()) {
+      return input_error("the run in '{}' was started with another config: {}; use another --run directory, or the old values",
+                         run.root.string(), fmt::join(differences, "; "));
+    }
+    setup.steps_before = earlier.integer("run", "steps");
+  } else {
+    if (!config.has("optimizer", "schedule_steps"))
+      config.set("optimizer", "schedule_steps", std::max<std::int64_t>(1, config.integer("run", "steps")));
+  }
+  TRY_ASSIGN(setup.settings, read_settings(config));
+
+  if (!setup.resumed && config.has("model", "init")) {
+    for (const auto& item : config.section("model").items()) {
+      if (item.key() != "init" && config.given("model", item.key())) {
+        return input_error("{}: with [model] init the model's config is that of '{}'; remove {}", config.origin("model", item.key()),
+                           config.text("model", "init"), item.key());
+      }
+    }
+    TRY_ASSIGN(setup.init, store::ModelSource::open(config.text("model", "init")));
+  }
+  if (setup.resumed) {
+    if (fs::exists(run.tokenizer() / "tokenizer.json")) {
+      TRY_ASSIGN(setup.tokenizer, text::Tokenizer::load(run.tokenizer()));
+    }
+    TRY_ASSIGN(const std::string text, read_file(run.model_config(), 1 << 20));
+    TRY_ASSIGN(const Json json, parse_json(text, run.model_config().string()));
+    TRY_ASSIGN(setup.model, model::model_from_config(json, run.model_config().string()));
+    if (config.given("tokenizer", "path")) {
+      TRY_ASSIGN(const text::Tokenizer now, text::Tokenizer::load(config.text("tokenizer", "path")));
+      if (!setup.tokenizer || tokenizer_digest(now) != tokenizer_digest(*setup.tokenizer)) {
+        return input_error("{}: the tokenizer is not the one the run in '{}' began with", config.origin("tokenizer", "path"),
+                           run.root.string());
+      }
+    }
+  } else {
+    TRY_ASSIGN(setup.tokenizer, open_tokenizer(config, setup.init));
+    Json json;
+    if (setup.init) {
+      json = setup.init->model().config_json("float32", true);
+    } else {
+      TRY_ASSIGN(json, fresh_model_config(config, setup.tokenizer));
+    }
+    TRY_ASSIGN(setup.model, model::model_from_config(json, "[model]"));
+    if (setup.tokenizer) config.set("tokenizer", "digest", tokenizer_digest(*setup.tokenizer));
+  }
+  if (setup.tokenizer && setup.tokenizer->vocab_size() > setup.model->vocab_size()) {
+    return input_error("the tokenizer has {} tokens, the model's vocab_size is {}: give the model a vocab_size of at least {}",
+                       setup.tokenizer->vocab_size(), setup.model->vocab_size(), (setup.tokenizer->vocab_size() + 63) / 64 * 64);
+  }
+
+  data::DatasetOptions options;
+  options.seed = setup.settings.run.seed;
+  options.vocab_size = setup.model->vocab_size();
+  options.tokenizer = setup.tokenizer ? &*setup.tokenizer : nullptr;
+  options.cache = run.data();
+  options.progress = tokenizing;
+  TRY_ASSIGN(setup.dataset, data::open_dataset(config, options));
+  if (setup.dataset->predictions_max() > setup.model->context()) {
+    return input_error("{}: sequences of {} predictions do not fit the model's max_position_embeddings = {}",
+                       config.origin("data", "sequence"), setup.dataset->predictions_max(), setup.model->context());
+  }
+  const std::string digest = hex(setup.dataset->digest());
+  if (setup.resumed && config.has("data", "digest") && config.text("data", "digest") != digest) {
+    return input_error("the data are not those the run in '{}' began with (digest {} then, {} now): give it the old files",
+                       run.root.string(), config.text("data", "digest").substr(0, 16), digest.substr(0, 16));
+  }
+  config.set("data", "digest", digest);
+  setup.config = std::move(config);
+  return setup;
+}
+
+Result<void> write_record(const Setup& setup, const store::RunDirectory& run) {
+  TRY(create_directories_durably(run.root / "model"));
+  TRY(write_file_durably(run.model_config(), write_json(setup.model->config_json("float32", true), 2) + "\n"));
+  Json record;
+  record["dtype"] = setup.settings.run.dtype == program::Dtype::bf16 ? "bf16" : "f32";
+  TRY(write_file_durably(run.model_run(), write_json(record) + "\n"));
+  if (setup.tokenizer) TRY(setup.tokenizer->save(run.tokenizer(), setup.model->context()));
+  // Last: a directory with config.toml is a run.
+  return write_file_durably(run.config(), setup.config.toml());
+}
+
+}  // namespace godwit::train

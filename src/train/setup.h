@@ -1,0 +1,36 @@
+// From a config to what it describes: tokenizer, model, data. And the run directory's record of them.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "base/config.h"
+#include "data/dataset.h"
+#include "model/family.h"
+#include "store/model_source.h"
+#include "store/run_directory.h"
+#include "text/tokenizer.h"
+#include "train/settings.h"
+
+namespace godwit::train {
+
+struct Setup {
+  Config config;
+  Settings settings;
+  std::optional<text::Tokenizer> tokenizer;
+  std::unique_ptr<model::Model> model;
+  std::optional<store::ModelSource> init;  // weights to start from; a fresh run with [model] init only
+  std::unique_ptr<data::Dataset> dataset;
+  bool resumed = false;           // the directory held this run already
+  std::int64_t steps_before = 0;  // `steps` as the directory had it, when resumed
+};
+
+// Reads config and directory, checks that they fit together, opens the data. Writes nothing but token shards. Every way in which a config
+// differs from the run it meets is named.
+[[nodiscard]] Result<Setup> make_setup(Config config, const store::RunDirectory& run, const std::function<void(double)>& tokenizing);
+
+// The directory's record of a setup: config.toml as resolved, model/, tokenizer/. Written before the first step and when `steps` changes.
+[[nodiscard]] Result<void> write_record(const Setup& setup, const store::RunDirectory& run);
+
+}  // namespace godwit::train
