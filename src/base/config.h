@@ -24,18 +24,18 @@ enum class ConfigType : std::uint8_t {
   text,     // one of `choices`, if there are any
   texts,    // one text or a list of them
   reals,    // a list of numbers
-  tables,   // a list of tables, each read by the section's own rules (the parts of a mix)
+  tables,   // a list of tables whose keys are keys of the same section, checked alike (the parts of a mix); defaults are not laid in
 };
 
 struct ConfigKey {
   std::string section;  // "data"
   std::string key;      // "sequence"
   ConfigType type = ConfigType::text;
-  Json fallback =
-      nullptr;  // the default; null: none, asking for it without `has` is a bug, and `required` says whether a run can do without
-  bool required = false;
+  // The default. Null: none; asking for the value without `has` is then a bug.
+  Json fallback = nullptr;
+  bool required = false;    // parse fails without it
   bool may_change = false;  // cannot change the bits: may differ on resume
-  double minimum = -1e300;
+  double minimum = -1e300;  // of numbers; these two values mean no limit
   double maximum = 1e300;
   std::vector<std::string> choices = {};
   std::string description;  // one sentence for docs/config.md
@@ -50,9 +50,9 @@ struct OpenSection {
 
 class Config {
  public:
-  // Reads `path`, lays `sets` ("data.batch=8": a TOML value, or a bare word taken as text) over it, checks every key and value.
-  // Errors name file and line (or --set), the key, the value, the nearest known key or the choices. Paths in the file are not made
-  // absolute.
+  // Reads `path` (at most 1 MiB), lays `sets` ("data.batch=8": a TOML value, or a bare word taken as text) over it in their order, checks
+  // every key and value. Errors name file and line (or --set), the key, the value, the nearest known key or the choices. Paths in the file
+  // are not made absolute. NaN, infinities, dates, NUL characters and nesting beyond 16 levels are refused.
   [[nodiscard]] static Result<Config> load(const std::filesystem::path& path, std::span<const std::string> sets,
                                            std::span<const ConfigKey> keys, std::span<const OpenSection> open_sections);
   // The same from a TOML text; `source` opens the error messages.
@@ -74,12 +74,14 @@ class Config {
   // All values of a section as an object, in the order of declaration, then of the file.
   [[nodiscard]] Json section(std::string_view name) const;
 
-  // Sets a value as the run resolved it (schedule_steps, digests); checked like the file's.
+  // Sets a value as the run resolved it (schedule_steps, digests); null takes it away. An unknown key or a value the file could not have
+  // held is a bug and aborts. `given` stays as it was.
   void set(std::string_view section, std::string_view key, Json value);
-  // Where a value came from, for later errors: "config.toml:7: [data] batch", "--set data.batch", "[data] batch (default)".
+  // Where a value came from, to open later errors: "config.toml:7: [data] batch", "--set data.batch", "[data] batch (default)", "[data]
+  // batch (resolved)"; "[data] batch" if it has none.
   [[nodiscard]] std::string origin(std::string_view section, std::string_view key) const;
 
-  // The whole as TOML, every key with its value, as the run directory's config.toml: parsing it gives the same configuration.
+  // The whole as TOML, every key with its value, as the run directory's config.toml: parsing it gives the same values, to the bit.
   [[nodiscard]] std::string toml() const;
   // Keys in which the two differ and that may not change on resume: "section.key: 3 there, 4 here".
   [[nodiscard]] std::vector<std::string> differences(const Config& earlier) const;
@@ -91,16 +93,23 @@ class Config {
     std::string origin;
   };
   [[nodiscard]] const Value* find(std::string_view section, std::string_view key) const;
+  [[nodiscard]] const Value& known(std::string_view section, std::string_view key) const;
+  [[nodiscard]] Result<void> lay(std::string_view section, std::string_view key, Json value, std::string origin, bool given);
 
   std::vector<ConfigKey> keys_;
+  std::vector<OpenSection> open_sections_;
   std::map<std::pair<std::string, std::string>, Value> values_;
-  std::vector<std::pair<std::string, std::string>> order_;
+  std::vector<std::pair<std::string, std::string>> order_;  // every declared key, then those of open sections as they came
 };
 
 // docs/config.md's tables, generated from the declarations.
 [[nodiscard]] std::string config_reference(std::span<const ConfigKey> keys, std::span<const OpenSection> open_sections);
 
-// The known name nearest to `name` (edit distance), or empty if none is near. Used by every "did you mean".
+// A JSON value (no null in it) as TOML writes it in one line; texts in quotes, floats so that they read back to the same double.
+[[nodiscard]] std::string toml_value(const Json& value);
+
+// The known name nearest to `name` (edit distance, exchanged neighbours counting as one), or empty if none is near. Used by every "did you
+// mean".
 [[nodiscard]] std::string nearest_name(std::string_view name, std::span<const std::string> known);
 
 }  // namespace godwit
