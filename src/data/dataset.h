@@ -39,15 +39,16 @@ class Dataset {
 
   // Most predictions a sample has.
   [[nodiscard]] virtual std::int64_t predictions_max() const = 0;
-  // Samples in one pass over the training part.
+  // Samples in one pass over the training part; of a mix, the sum over its parts.
   [[nodiscard]] virtual std::uint64_t samples_per_epoch() const = 0;
   [[nodiscard]] virtual Cursor begin() const = 0;
   // The next `count` samples; moves the cursor past them.
   [[nodiscard]] virtual Result<std::vector<Sample>> next(Cursor& cursor, std::int64_t count) const = 0;
-  // The validation part, in order, the same at every evaluation. 0 if there is none.
+  // The validation part, in order, the same at every evaluation. 0 if there is none. Its last sample may be shorter than the others.
   [[nodiscard]] virtual std::int64_t validation_count() const = 0;
   [[nodiscard]] virtual Result<Sample> validation(std::int64_t index) const = 0;
-  // Bytes of text one token stands for on average over the validation part (for nats per byte); nothing for data of ids.
+  // Bytes of text one predicted token stands for on average over the validation part (for nats per byte), control tokens standing for none;
+  // nothing for data of ids, or without validation.
   [[nodiscard]] virtual std::optional<double> bytes_per_token() const { return std::nullopt; }
   // Of everything that determines the samples: contents of the files, tokenizer, options. Not of paths.
   [[nodiscard]] virtual Digest digest() const = 0;
@@ -59,13 +60,14 @@ struct DatasetOptions {
   std::uint64_t seed = 0;
   std::int64_t vocab_size = 0;                 // ids outside it are refused
   const text::Tokenizer* tokenizer = nullptr;  // needed by kinds that read text
-  std::filesystem::path cache;                 // directory for token shards
+  std::filesystem::path cache;                 // directory for token shards, used by one process at a time; made if needed
   std::function<void(double share)> progress;  // while tokenizing; may be empty
+  std::function<bool()> interrupted;           // asked while tokenizing; true gives it up with ErrorKind::stopped; may be empty
 };
 
-// Keys of [data] and their rules.
+// Keys of [data] and their rules. What each kind of data is: settings.h.
 [[nodiscard]] std::vector<ConfigKey> config_keys();
-// Opens the data [data] describes.
+// Opens the data [data] describes. The dataset keeps nothing of `options` but the seed, and may be read from many threads at once.
 [[nodiscard]] Result<std::unique_ptr<Dataset>> open_dataset(const Config& config, const DatasetOptions& options);
 
 }  // namespace godwit::data

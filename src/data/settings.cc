@@ -1,0 +1,177 @@
+#include "data/settings.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "data/dataset.h"
+#include "data/kinds.h"
+
+namespace godwit::data {
+namespace {
+
+constexpr double sequence_max = 1 << 24;
+constexpr double validation_max = 0.9;
+constexpr std::string_view mix = "mix";
+
+double validation_by_default(std::string_view kind) {
+  return kind == "text" ? 0.1 : 0;
+}
+
+std::vector<std::string> kind_names() {
+  std::vector<std::string> names;
+  for (const Kind& kind : all_kinds()) names.emplace_back(kind.name);
+  return names;
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+// What single keys cannot say.
+Result<void> check(const DataSettings& settings) {
+  if (settings.kind == "ids" && settings.paths.size() != 1) {
+    return input_error("{}: kind \"ids\" reads one file, path names {}", settings.place, settings.paths.size());
+  }
+  if (settings.kind == "text" && settings.paths.empty())
+    return input_error("{}: kind \"text\" needs path, a file or a list of files", settings.place);
+  for (const auto& path : settings.paths) {
+    if (path.empty()) return input_error("{}: path names a file with an empty name", settings.place);
+  }
+  if (settings.kind == mix && !settings.paths.empty())
+    return input_error("{}: a mix has no path of its own; each of its parts has one", settings.place);
+  if (settings.kind == "text" && settings.text_key.empty())
+    return input_error("{}: text is empty; it names the key of a .jsonl line that holds its text", settings.place);
+  return {};
+}
+
+// A part's table; Config has checked its keys and values by the rules above. What the part leaves out is as `whole` says.
+Result<DataSettings> read_part(const Json& part, const DataSettings& whole, bool validation_given, std::string place) {
+  const std::vector<std::string> known{"kind", "path", "weight", "text", "sequence", "validation"};
+  for (const auto& [key, value] : part.items()) {
+    if (std::ranges::find(known, key) == known.end()) {
+      return input_error("{}: {} is for the whole of [data]; a part has {}", place, key, listed(known));
+    }
+  }
+  DataSettings settings = whole;
+  settings.place = std::move(place);
+  settings.kind = part.value("kind", std::string());
+  std::vector<std::string> kinds = kind_names();
+  std::erase(kinds, mix);
+  if (std::ranges::find(kinds, settings.kind) == kinds.end()) {
+    return input_error("{}: {}; a part's kind is one of {}", settings.place,
+                       settings.kind.empty() ? "has no kind" : fmt::format("kind is \"{}\"", settings.kind), listed(kinds));
+  }
+  for (const std::string& path : part.value("path", std::vector<std::string>())) settings.paths.emplace_back(path);
+  settings.text_key = part.value("text", whole.text_key);
+  settings.sequence = part.value("sequence", whole.sequence);
+  settings.validation = part.value("validation", validation_given ? whole.validation : validation_by_default(settings.kind));
+  settings.weight = part.value("weight", settings.weight);
+  TRY(check(settings));
+  return settings;
+}
+
+}  // namespace
+
+std::vector<ConfigKey> config_keys() {
+  using T = ConfigType;
+  return {
+      {.section = "data",
+       .key = "kind",
+       .type = T::text,
+       .required = true,
+       .choices = kind_names(),
+       .description = "`text`: files of text; `ids`: rows of token ids, in order, wrapping; `mix`: weighted `parts`."},
+      {.section = "data",
+       .key = "path",
+       .type = T::texts,
+       .may_change = true,
+       .description =
+           "Files: for `text`, `.jsonl` (one JSON object a line) or anything else (one document each); for `ids` one JSON list of "
+           "rows of one length. Known to a run by content."},
+      {.section = "data", .key = "text", .type = T::text, .fallback = "text", .description = "Key of a `.jsonl` line that holds its text."},
+      {.section = "data",
+       .key = "sequence",
+       .type = T::integer,
+       .fallback = 256,
+       .minimum = 1,
+       .maximum = sequence_max,
+       .description = "Predictions per sequence of text."},
+      {.section = "data",
+       .key = "batch",
+       .type = T::integer,
+       .fallback = 8,
+       .minimum = 1,
+       .maximum = 1 << 20,
+       .description = "Sequences per step."},
+      {.section = "data",
+       .key = "micro_batch",
+       .type = T::integer,
+       .may_change = true,
+       .minimum = 1,
+       .maximum = 1 << 20,
+       .description = "Sequences computed at once, a power of two or the whole batch (the default); changes memory, not the bits."},
+      {.section = "data",
+       .key = "validation",
+       .type = T::real,
+       .minimum = 0,
+       .maximum = validation_max,
+       .description =
+           "Share at the end of each file (of `ids`: of the rows) that is kept for validation; by default 0.1 of text, nothing of "
+           "`ids`."},
+      {.section = "data",
+       .key = "parts",
+       .type = T::tables,
+       .may_change = true,
+       .description = "Parts of a `mix`: tables with `kind`, `path`, `weight` (default 1), and `text`, `sequence`, `validation` where they "
+                      "differ from those above. Known to a run by content."},
+      {.section = "data",
+       .key = "weight",
+       .type = T::real,
+       .minimum = 1e-9,
+       .maximum = 1e9,
+       .description = "Of a part: its share of the samples, relative to the other parts' (default 1)."},
+      {.section = "data",
+       .key = "digest",
+       .type = T::text,
+       .description = "Written by the run: SHA-256 of everything that determines the samples."},
+  };
+}
+
+Result<DataSettings> read_settings(const Config& config) {
+  DataSettings settings;
+  settings.place = config.origin("data", "kind");
+  settings.kind = config.text("data", "kind");
+  if (config.has("data", "path")) {
+    for (const std::string& path : config.texts("data", "path")) settings.paths.emplace_back(path);
+  }
+  settings.text_key = config.text("data", "text");
+  settings.sequence = config.integer("data", "sequence");
+  const bool validation_given = config.has("data", "validation");
+  settings.validation = validation_given ? config.real("data", "validation") : validation_by_default(settings.kind);
+  const bool has_parts = config.has("data", "parts");
+  if (has_parts != (settings.kind == mix)) {
+    return has_parts ? input_error("{} is only for kind \"mix\", and kind is \"{}\"", config.origin("data", "parts"), settings.kind)
+                     : input_error("{}: a mix needs parts: [[data.parts]] tables with kind and path", settings.place);
+  }
+  if (config.has("data", "weight")) return input_error("{} is for the parts of a mix", config.origin("data", "weight"));
+  TRY(check(settings));
+  if (!has_parts) return settings;
+  const Json& parts = config.value("data", "parts");
+  if (parts.empty()) return input_error("{}: a mix of no parts", config.origin("data", "parts"));
+  std::vector<DataSettings> read;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const std::string place = fmt::format("{}[{}]", config.origin("data", "parts"), i);
+    TRY_ASSIGN(DataSettings part, read_part(parts[i], settings, validation_given, place));
+    read.push_back(std::move(part));
+  }
+  settings.parts = std::move(read);
+  return settings;
+}
+
+Result<std::unique_ptr<Dataset>> open_dataset(const Config& config, const DatasetOptions& options) {
+  TRY_ASSIGN(const DataSettings settings, read_settings(config));
+  return open_dataset(settings, options);
+}
+
+}  // namespace godwit::data

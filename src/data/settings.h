@@ -1,0 +1,31 @@
+// What [data], or one part of a mix, says, with defaults filled in and each value checked.
+//
+//     text   files of text, cut into windows of `sequence` predictions   text_dataset.h
+//     ids    rows of token ids                                           ids_dataset.h
+//     mix    weighted parts, each one of the above                       mix_dataset.h
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/config.h"
+#include "base/error.h"
+
+namespace godwit::data {
+
+struct DataSettings {
+  std::string place = "[data]";  // opens error messages: "config.toml:7: [data] parts[1]"
+  std::string kind;
+  std::vector<std::filesystem::path> paths;
+  std::string text_key = "text";  // the key of a .jsonl line that holds its text
+  std::int64_t sequence = 256;
+  double validation = 0;  // share of each file (rows: of all rows), taken from its end
+  double weight = 1;      // of a part
+  std::vector<DataSettings> parts;
+};
+
+[[nodiscard]] Result<DataSettings> read_settings(const Config& config);
+
+}  // namespace godwit::data
