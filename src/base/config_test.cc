@@ -144,7 +144,7 @@ TEST(Config, WrongValuesAreRefusedWithWhatIsWanted) {
 TEST(Config, BrokenTomlIsRefusedWithItsPlace) {
   EXPECT_THAT(refused("[run]\nsteps = \n"), StartsWith("config.toml:2:"));
   EXPECT_THAT(refused("[run]\nsteps = 1\nsteps = 2"), StartsWith("config.toml:3:"));
-  EXPECT_THAT(refused("[.a]"), StartsWith("config.toml:1:2: Error while parsing table header"));
+  EXPECT_THAT(refused("[.a]"), StartsWith("config.toml:1:2: Error while parsing key"));
   EXPECT_THAT(refused("[run]\nsteps = é"), StartsWith("config.toml:2:"));
   EXPECT_THAT(refused("[run]\nsteps = 1\n[run]\nseed = 2"), StartsWith("config.toml:3:"));
   EXPECT_THAT(refused("[run]\nsteps = 1 # \xFF"), StartsWith("config.toml:2:"));
