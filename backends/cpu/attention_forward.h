@@ -82,15 +82,25 @@ class Forward {
     const std::int64_t segments = (keys + segment - 1) / segment;
     for (std::int64_t s = 0; s < segments; ++s) {
       const std::int64_t begin = s * segment;
-      pack(head, stretch.key + begin, std::min(segment, keys - begin));
+      const std::int64_t end = std::min(keys, begin + segment);
+      std::int64_t packed = begin;
       for (std::int64_t row = 0; row < rows; row += block_rows) {
         const Block block{.row = row,
                           .rows = static_cast<int>(std::min(block_rows, rows - row)),
                           .position = stretch.position - begin,
-                          .keys = std::min(segment, keys - begin)};
+                          .keys = end - begin};
+        // Panels are packed when first seen, so that fetching the next one overlaps with this block's work.
+        for (const std::int64_t seen_end = begin + seen(block, block.rows - 1); packed < seen_end; packed += panel_keys) {
+          pack(head, stretch.key + packed, std::min(panel_keys, end - packed), packed - begin);
+        }
         for (int i = 0; i < block.rows; ++i) gather_row(queries_, i, head.q, {}, stretch.row * widths_.group + row + i);
         multiply_scores(block);
-        weigh(block, scale);
+        weigh(block, scale, [&](int i) {
+          const std::int64_t query = stretch.row * widths_.group + row + i;
+          if (s + 1 == segments) prefetch<true>(head.o + query * head.o_stride, widths_.value * static_cast<std::int64_t>(sizeof(float)));
+          if (packed + i < end) fetch_key(head, stretch.key + packed + i);
+          if (row + block_rows + i < rows) prefetch_row(head.q, query + block_rows);
+        });
         multiply_values(block);
         join(block, s, s + 1 == segments);
         if (s + 1 == segments) finish(head, stretch.row * widths_.group, block);
@@ -123,16 +133,20 @@ class Forward {
     return std::min(block.keys, block.position + (block.row + i) / widths_.group + 1);
   }
 
-  void pack(const Head<Dot>& head, std::int64_t first_key, std::int64_t keys) {
-    for (std::int64_t j = 0; j < keys; j += panel_keys) {
-      const std::int64_t count = std::min(panel_keys, keys - j);
-      for (std::int64_t i = 0; i < count; ++i) {
-        gather_row(gathered_keys_, i, head.key_left, head.key_right, first_key + j + i);
-        gather_row(gathered_values_, i, head.value, {}, first_key + j + i);
-      }
-      transpose_rows(gathered_keys_, count, keys_ + j * key_words_);
-      pair_rows(gathered_values_, count, widths_.value, values_ + j / Dot::per_word * value_width_);
-    }
+  static void fetch_key(const Head<Dot>& head, std::int64_t row) {
+    prefetch_row(head.key_left, row);
+    prefetch_row(head.key_right, row);
+    prefetch_row(head.value, row);
+  }
+
+  // One panel: up to panel_keys keys from key row `first_key`, the segment's from `at` on.
+  void pack(const Head<Dot>& head, std::int64_t first_key, std::int64_t keys, std::int64_t at) {
+    for (std::int64_t i = 0; i < keys; ++i) gather_row(gathered_keys_, i, head.key_left, head.key_right, first_key + i);
+    transpose_rows(gathered_keys_, keys, keys_ + at * key_words_);
+    Word* values = values_ + at / Dot::per_word * value_width_;
+    if constexpr (Dot::per_word == 1) gathered_values_.words = values;
+    for (std::int64_t i = 0; i < keys; ++i) gather_row(gathered_values_, i, head.value, {}, first_key + i);
+    if constexpr (Dot::per_word == 2) pair_rows(gathered_values_, keys, widths_.value, values);
   }
 
   void multiply_scores(const Block& block) {
@@ -157,11 +171,13 @@ class Forward {
   }
 
   // Scores to weights p = exp(z − m), with the row's m and l. What a row does not see becomes +0 up to the block's longest row.
-  // A DOT's finish may be left out: a zero's sign cannot be seen behind the exponential.
-  void weigh(const Block& block, float scale) {
+  // A DOT's finish may be left out: a zero's sign cannot be seen behind the exponential. `meanwhile(i)` is called before each row.
+  template <typename Meanwhile>
+  void weigh(const Block& block, float scale, Meanwhile meanwhile) {
     const std::int64_t longest = round_up(seen(block, block.rows - 1), lanes);
     const F32 factor = set1(scale);
     for (int i = 0; i < block.rows; ++i) {
+      meanwhile(i);
       float* row = scores_ + i * score_stride;
       const std::int64_t count = seen(block, i);
       const std::int64_t whole = count / lanes * lanes;

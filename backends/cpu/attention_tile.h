@@ -341,17 +341,46 @@ struct Columns {
   [[nodiscard]] const Element* row(std::int64_t i) const { return data + i * stride; }
 };
 
+// A head's slices of consecutive rows lie too far apart for the hardware to fetch ahead: a third of a forward pass was spent waiting.
+// Asked for many rows at once the processor drops most, so callers ask for a row at a time between the rows they work on.
+template <bool to_write = false>
+inline void prefetch(const void* from, std::int64_t bytes) {
+  const auto* line = static_cast<const std::byte*>(from);
+  for (const std::byte* end = line + bytes; line < end; line += 64) __builtin_prefetch(line, to_write ? 1 : 0);
+  asm volatile("");  // GCC takes a function that only prefetches for one without effects, and drops its calls
+}
+template <typename Element>
+void prefetch_row(const Columns<Element>& columns, std::int64_t i) {
+  prefetch(columns.row(i), columns.width * static_cast<std::int64_t>(sizeof(Element)));
+}
+
+// Rows are short and many: a call of memcpy for each would cost a sixth of a forward pass.
+inline std::byte* copy_bytes(std::byte* to, const void* source, std::int64_t bytes) {
+  const auto* from = static_cast<const std::byte*>(source);
+  const auto step = [&]<std::size_t size>() {
+    std::memcpy(to, from, size);
+    to += size;
+    from += size;
+    bytes -= size;
+  };
+  while (bytes >= 64) step.template operator()<64>();
+  if (bytes >= 32) step.template operator()<32>();
+  if (bytes >= 16) step.template operator()<16>();
+  if (bytes >= 8) step.template operator()<8>();
+  if (bytes >= 4) step.template operator()<4>();
+  if (bytes >= 2) step.template operator()<2>();
+  return to;
+}
+
 template <typename Dot>
 void gather_row(const WordRows<Dot>& to, std::int64_t i, const Columns<typename Dot::Element>& left,
                 const Columns<typename Dot::Element>& right, std::int64_t row) {
-  constexpr std::size_t size = sizeof(typename Dot::Element);
-  const auto all = static_cast<std::size_t>(to.width) * sizeof(Word);
-  const auto left_bytes = static_cast<std::size_t>(left.width) * size;
-  const auto right_bytes = static_cast<std::size_t>(right.width) * size;
-  auto* bytes = reinterpret_cast<std::byte*>(to.row(i));
-  std::memcpy(bytes, left.row(row), left_bytes);
-  if (right_bytes > 0) std::memcpy(bytes + left_bytes, right.row(row), right_bytes);
-  std::memset(bytes + left_bytes + right_bytes, 0, all - left_bytes - right_bytes);
+  constexpr std::int64_t size = sizeof(typename Dot::Element);
+  auto* begin = reinterpret_cast<std::byte*>(to.row(i));
+  std::byte* end = copy_bytes(begin, left.row(row), left.width * size);
+  end = copy_bytes(end, right.row(row), right.width * size);
+  const std::int64_t rest = to.width * static_cast<std::int64_t>(sizeof(Word)) - (end - begin);
+  if (rest > 0) std::memset(end, 0, static_cast<std::size_t>(rest));
 }
 
 // f32 rows as they enter a product: cast to bf16 where its operands are.
@@ -359,8 +388,7 @@ template <typename Dot>
 void cast_row(const WordRows<Dot>& to, std::int64_t i, const float* from, std::int64_t width) {
   auto* row = to.row(i);
   if constexpr (Dot::per_word == 1) {
-    std::memcpy(row, from, static_cast<std::size_t>(width) * sizeof(float));
-    std::memset(row + width, 0, static_cast<std::size_t>(to.width - width) * sizeof(float));
+    gather_row(to, i, {from, 0, width}, {}, 0);
   } else {
     to.clear(i);
     std::int64_t c = 0;
@@ -383,22 +411,17 @@ void transpose_rows(const WordRows<Dot>& from, std::int64_t rows, Word* panel) {
   }
 }
 
-// Rows as the right operand of a product over rows: f32 rows as they are, bf16 rows two by two (a missing last partner is zeros).
-// Word rows of `to` are round_up(elements, 16) wide.
+// Rows as the right operand of a product over rows. f32 rows are that already; bf16 rows go two by two (a missing last partner is zeros).
+// Word rows of `to` are round_up(elements, 16) wide, as f32 rows are.
 template <typename Dot>
 void pair_rows(const WordRows<Dot>& from, std::int64_t rows, std::int64_t elements, Word* to) {
+  static_assert(Dot::per_word == 2);
   const std::int64_t width = round_up(elements, lanes);
-  if constexpr (Dot::per_word == 1) {
-    for (std::int64_t i = 0; i < rows; ++i) {
-      std::memcpy(to + i * width, from.words + i * from.width, static_cast<std::size_t>(width) * sizeof(Word));
-    }
-  } else {
-    for (std::int64_t i = 0; i < rows; i += 2) {
-      for (std::int64_t c = 0; c < width; c += lanes) {
-        const I32 even = shift_right<16>(bits(load_bf16(from.row(i) + c)));
-        const I32 odd = i + 1 < rows ? bits(load_bf16(from.row(i + 1) + c)) : set1i(0);
-        store_words(to + i / 2 * width + c, even | odd);
-      }
+  for (std::int64_t i = 0; i < rows; i += 2) {
+    for (std::int64_t c = 0; c < width; c += lanes) {
+      const I32 even = shift_right<16>(bits(load_bf16(from.row(i) + c)));
+      const I32 odd = i + 1 < rows ? bits(load_bf16(from.row(i + 1) + c)) : set1i(0);
+      store_words(to + i / 2 * width + c, even | odd);
     }
   }
 }

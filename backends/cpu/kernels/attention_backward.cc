@@ -112,11 +112,11 @@ class Backward {
         value_words_(WordRows<Dot>::width_of(shape.value)),
         key_width_(round_up(shape.key(), lanes)),
         value_width_(round_up(shape.value, lanes)),
-        gathered_{carve.take<Word>(panel_keys * std::max(key_words_, value_words_)), 0},
+        unpaired_(carve.take<Word>(panel_keys * std::max(key_words_, value_words_))),
         queries_{carve.take<Word>(block_rows * key_words_), key_words_},
         outputs_{carve.take<Word>(block_rows * value_words_), value_words_},
-        query_pairs_(carve.take<Word>(block_rows / Dot::per_word * key_width_)),
-        output_pairs_(carve.take<Word>(block_rows / Dot::per_word * value_width_)),
+        query_pairs_(Dot::per_word == 1 ? queries_.words : carve.take<Word>(block_rows / 2 * key_width_)),
+        output_pairs_(Dot::per_word == 1 ? outputs_.words : carve.take<Word>(block_rows / 2 * value_width_)),
         keys_(carve.take<Word>(segment * key_words_)),
         values_(carve.take<Word>(segment * value_words_)),
         key_pairs_(carve.take<Word>(segment / Dot::per_word * key_width_)),
@@ -161,10 +161,11 @@ class Backward {
   };
 
   void whole(const Head<Dot>& head, float scale) {
-    pack_keys(head, 0, head.rows, true);
     for (std::int64_t row = 0; row < head.rows; row += block_rows) {
+      static_assert(block_rows == panel_keys);  // a block is the first to see the panel of its own rows
+      pack_panel(head, row, std::min(head.rows, row + block_rows), row);
       const Block block = load_block(head, row, head.rows, 0, head.rows);
-      make(head, block, scale);
+      make(head, block, scale, Reads::row_and_key);
       multiply_dq(block);
       write_dq(head, block);
       multiply_dkv(block);
@@ -178,7 +179,7 @@ class Backward {
     for (std::int64_t s = 0; s <= last; ++s) {
       const std::int64_t first_key = s * segment;
       const std::int64_t end_key = std::min(end, first_key + segment);
-      pack_keys(head, first_key, end_key, true);
+      pack_keys(head, first_key, end_key);
       for (std::int64_t row = begin; row < end; row += block_rows) {
         const Block block = load_block(head, row, end, first_key, end_key);
         make(head, block, scale);
@@ -191,7 +192,7 @@ class Backward {
   }
 
   void keys(const Head<Dot>& head, std::int64_t begin, std::int64_t end, float scale) {
-    pack_keys(head, begin, end, false);
+    pack_keys(head, begin, end);
     const std::int64_t last = (head.rows - 1) / segment;
     dk_tree_.clear();
     dv_tree_.clear();
@@ -210,19 +211,35 @@ class Backward {
     write_dkv(head, begin, end);
   }
 
-  // Transposed panels of the keys and values, and with `pairs` the keys as the right operand of dq.
-  void pack_keys(const Head<Dot>& head, std::int64_t begin, std::int64_t end, bool pairs) {
-    for (std::int64_t j = begin; j < end; j += panel_keys) {
-      const std::int64_t count = std::min(panel_keys, end - j);
-      const std::int64_t at = j - begin;
-      gathered_.width = key_words_;
-      for (std::int64_t i = 0; i < count; ++i) gather_row(gathered_, i, head.key_left, head.key_right, j + i);
-      transpose_rows(gathered_, count, keys_ + at * key_words_);
-      if (pairs) pair_rows(gathered_, count, shape_.key(), key_pairs_ + at / Dot::per_word * key_width_);
-      gathered_.width = value_words_;
-      for (std::int64_t i = 0; i < count; ++i) gather_row(gathered_, i, head.value, {}, j + i);
-      transpose_rows(gathered_, count, values_ + at * value_words_);
-    }
+  // Transposed panels of the keys and values, and the keys as the right operand of dq.
+  void pack_keys(const Head<Dot>& head, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t j = begin; j < end; j += panel_keys) pack_panel(head, j, std::min(end, j + panel_keys), j - begin);
+  }
+  void pack_panel(const Head<Dot>& head, std::int64_t begin, std::int64_t end, std::int64_t at) {
+    const std::int64_t count = end - begin;
+    Word* pairs = key_pairs_ + at / Dot::per_word * key_width_;
+    const WordRows<Dot> keys = {Dot::per_word == 1 ? pairs : unpaired_, key_words_};
+    for (std::int64_t i = 0; i < count; ++i) gather_row(keys, i, head.key_left, head.key_right, begin + i);
+    transpose_rows(keys, count, keys_ + at * key_words_);
+    if constexpr (Dot::per_word == 2) pair_rows(keys, count, shape_.key(), pairs);
+    const WordRows<Dot> values = {unpaired_, value_words_};
+    for (std::int64_t i = 0; i < count; ++i) gather_row(values, i, head.value, {}, begin + i);
+    transpose_rows(values, count, values_ + at * value_words_);
+  }
+
+  // What a block reads of row t: as a query row, and as a key.
+  enum class Reads : std::uint8_t { row, row_and_key };
+  void fetch_row(const Head<Dot>& head, std::int64_t t, Reads what) const {
+    const auto bytes = shape_.value * static_cast<std::int64_t>(sizeof(float));
+    prefetch_row(head.q, t);
+    prefetch(head.o + t * head.o_stride, bytes);
+    prefetch(head.d_o + t * head.o_stride, bytes);
+    prefetch(head.m + t * head.ml_stride, 1);
+    prefetch(head.l + t * head.ml_stride, 1);
+    if (what == Reads::row) return;
+    prefetch_row(head.key_left, t);
+    prefetch_row(head.key_right, t);
+    prefetch_row(head.value, t);
   }
 
   Block load_block(const Head<Dot>& head, std::int64_t row, std::int64_t end_row, std::int64_t key, std::int64_t end_key) {
@@ -235,8 +252,10 @@ class Backward {
       cast_row(outputs_, i, d_o, shape_.value);
       d_[i] = row_dot(shape_.value, d_o, o);
     }
-    pair_rows(queries_, count, shape_.key(), query_pairs_);
-    pair_rows(outputs_, count, shape_.value, output_pairs_);
+    if constexpr (Dot::per_word == 2) {
+      pair_rows(queries_, count, shape_.key(), query_pairs_);
+      pair_rows(outputs_, count, shape_.value, output_pairs_);
+    }
     return {row, count, key, std::min(end_key, row + count) - key};
   }
 
@@ -262,13 +281,14 @@ class Backward {
   }
 
   // P and dS; +0 where a row does not see, up to the block's longest row. The finish of z and dP may be left out: a zero's sign can be
-  // seen in neither the exponential nor dP − D's place in a sum.
-  void make(const Head<Dot>& head, const Block& block, float scale) {
+  // seen in neither the exponential nor dP − D's place in a sum. `next`: what the next block will read.
+  void make(const Head<Dot>& head, const Block& block, float scale, Reads next = Reads::row) {
     multiply_scores(block, queries_, keys_, shape_.key(), p_);
     multiply_scores(block, outputs_, values_, shape_.value, ds_);
     const std::int64_t longest = round_up(block.seen(block.rows - 1), lanes);
     const F32 factor = set1(scale);
     for (int i = 0; i < block.rows; ++i) {
+      if (block.row + block_rows + i < head.rows) fetch_row(head, block.row + block_rows + i, next);
       float* p_row = p_ + i * score_stride;
       float* ds_row = ds_ + i * score_stride;
       const std::int64_t place = (block.row + i) * head.ml_stride;
@@ -371,10 +391,21 @@ class Backward {
     vectors(count, [&](std::int64_t i, int n) { store_n(to + i, load_n(from + i, n) + zero(), n); });
   }
   void write_dq(const Head<Dot>& head, const Block& block) {
-    for (int i = 0; i < block.rows; ++i) write(dq_ + i * key_width_, head.dq + (block.row + i) * head.dq_stride, shape_.key());
+    constexpr int ahead = 8;
+    for (int i = 0; i < block.rows; ++i) {
+      if (i + ahead < block.rows) {
+        prefetch<true>(head.dq + (block.row + i + ahead) * head.dq_stride, shape_.key() * static_cast<std::int64_t>(sizeof(float)));
+      }
+      write(dq_ + i * key_width_, head.dq + (block.row + i) * head.dq_stride, shape_.key());
+    }
   }
   void write_dkv(const Head<Dot>& head, std::int64_t begin, std::int64_t end) {
+    constexpr std::int64_t ahead = 8;
     for (std::int64_t j = begin; j < end; ++j) {
+      if (j + ahead < end) {
+        prefetch<true>(head.dkv + (j + ahead) * head.dkv_stride, shape_.kv() * static_cast<std::int64_t>(sizeof(float)));
+        prefetch<true>(head.d_rotary + (j + ahead) * head.d_rotary_stride, shape_.rotary * static_cast<std::int64_t>(sizeof(float)));
+      }
       const float* dk = dk_ + (j - begin) * key_width_;
       float* dkv = head.dkv + j * head.dkv_stride;
       write(dk, dkv, shape_.nope);
@@ -388,14 +419,14 @@ class Backward {
   std::int64_t value_words_;  // of a value
   std::int64_t key_width_;    // of a key, in elements, rounded up
   std::int64_t value_width_;  // of a value
-  WordRows<Dot> gathered_;
-  WordRows<Dot> queries_;  // left operand of the scores
-  WordRows<Dot> outputs_;  // do, left operand of dP
-  Word* query_pairs_;      // right operand of dk
-  Word* output_pairs_;     // right operand of dvalue
-  Word* keys_;             // panels
-  Word* values_;           // panels
-  Word* key_pairs_;        // right operand of dq
+  Word* unpaired_;            // gathered rows on their way to panels and pairs
+  WordRows<Dot> queries_;     // left operand of the scores
+  WordRows<Dot> outputs_;     // do, left operand of dP
+  Word* query_pairs_;         // right operand of dk
+  Word* output_pairs_;        // right operand of dvalue
+  Word* keys_;                // panels
+  Word* values_;              // panels
+  Word* key_pairs_;           // right operand of dq
   float* p_;
   float* ds_;
   float* dq_;
