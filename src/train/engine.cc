@@ -294,6 +294,17 @@ Result<float> Engine::gradient_norm() {
   return norm[0];
 }
 
+Result<std::vector<float>> Engine::read_gradient(const std::string& parameter) const {
+  const std::string name = "grad." + parameter;
+  for (const auto& [tensor, offset] : gradient_layout_) {
+    if (tensor != name) continue;
+    const auto count = static_cast<std::size_t>(training_program_.tensor(training_program_.find(name)).type.shape.count());
+    const auto* values = reinterpret_cast<const float*>(nodes_[root_].buffer.host() + offset);
+    return std::vector<float>(values, values + count);
+  }
+  return world_error("the parameter {} has no gradient", parameter);
+}
+
 Result<Applied> Engine::apply() {
   TRY_ASSIGN(const std::vector<float> scale, norm_->read<float>(norm_->program().find("scale")));
   const std::uint64_t t = state_->scalars.step + 1;

@@ -62,6 +62,8 @@ class Engine {
   [[nodiscard]] Result<Proposal> propose(std::span<const data::Sample> samples, const std::function<bool()>& interrupted);
   // Norm and clip of the proposed gradient; NaN or infinite if it must not be applied.
   [[nodiscard]] Result<float> gradient_norm();
+  // The proposed gradient of a parameter, for tests and probes.
+  [[nodiscard]] Result<std::vector<float>> read_gradient(const std::string& parameter) const;
   // Applies the proposed gradient to the state (weights, moments, router biases). Does not touch the scalars.
   [[nodiscard]] Result<Applied> apply();
 

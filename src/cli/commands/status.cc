@@ -1,0 +1,137 @@
+// godwit status: where a run stands, from its files alone; never disturbs it.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <memory>
+#include <thread>
+
+#include "base/config.h"
+#include "base/file.h"
+#include "cli/command.h"
+#include "cli/common.h"
+#include "store/checkpoint.h"
+#include "store/journal.h"
+#include "store/run_directory.h"
+#include "train/run.h"
+
+namespace godwit::cli {
+
+namespace {
+
+// The last whole line of metrics.jsonl, and the last that was evaluated.
+struct LastMetrics {
+  Json last;
+  Json evaluated;
+};
+
+LastMetrics last_metrics(const store::RunDirectory& run) {
+  LastMetrics found;
+  const auto text = read_file(run.metrics(), std::uint64_t{1} << 34);
+  if (!text.ok()) return found;
+  std::string_view rest = *text;
+  while (!rest.empty()) {
+    const std::size_t end = rest.find('\n');
+    if (end == std::string_view::npos) break;  // a line being written
+    const auto json = parse_json(rest.substr(0, end), "metrics.jsonl");
+    if (json.ok() && json->is_object()) {
+      found.last = *json;
+      if (json->contains("validation_loss")) found.evaluated = *json;
+    }
+    rest.remove_prefix(end + 1);
+  }
+  return found;
+}
+
+Result<Json> status_of(const store::RunDirectory& run) {
+  if (!fs::exists(run.config())) return input_error("'{}' is not a run directory: it has no config.toml", run.root.string());
+  const auto keys = train::all_config_keys();
+  const auto sections = train::open_config_sections();
+  TRY_ASSIGN(const Config config, Config::load(run.config(), {}, keys, sections));
+  TRY_ASSIGN(const auto holder, LockFile::holder(run.lock()));
+  TRY_ASSIGN(const store::Journal::Content journal, store::Journal::read(run.journal()));
+  const std::int64_t steps = config.integer("run", "steps");
+  Json json;
+  const std::uint64_t step = journal.entries.empty() ? 0 : journal.entries.back().step;
+  json["state"] = holder ? "running" : static_cast<std::int64_t>(step) >= steps ? "finished" : "stopped";
+  json["step"] = step;
+  json["steps"] = steps;
+  json["digest"] = journal.entries.empty() ? Json(nullptr) : Json(hex(journal.entries.back().digest));
+  json["supervisor_pid"] = holder ? Json(holder->process) : Json(nullptr);
+  // One process does the work; it has no workers of its own.
+  json["workers"] = Json::array();
+  json["faults"] = 0;
+  const LastMetrics metrics = last_metrics(run);
+  for (const char* key : {"loss", "lr", "grad_norm", "tokens_per_s"}) {
+    if (metrics.last.is_object() && metrics.last.contains(key)) json[key] = metrics.last[key];
+  }
+  if (metrics.evaluated.is_object()) {
+    json["validation_loss"] = metrics.evaluated["validation_loss"];
+    json["validation_step"] = metrics.evaluated["step"];
+  }
+  TRY_ASSIGN(const auto best, store::read_best(run));
+  if (best) {
+    json["best_validation_loss"] = best->validation_loss;
+    json["best_step"] = best->step;
+  }
+  TRY_ASSIGN(const auto checkpoints, store::list_checkpoints(run.checkpoints()));
+  json["checkpoints"] = checkpoints;
+  return json;
+}
+
+std::string text_of(const Json& s) {
+  std::string text =
+      fmt::format("{}  step {}/{}", s["state"].get<std::string>(), s["step"].get<std::uint64_t>(), s["steps"].get<std::int64_t>());
+  if (s.contains("loss")) text += fmt::format("  loss {:.4f}  {:.0f} tokens/s", s["loss"].get<double>(), s["tokens_per_s"].get<double>());
+  if (!s["supervisor_pid"].is_null()) text += fmt::format("  process {}", s["supervisor_pid"].get<std::int64_t>());
+  text += "\n";
+  if (s.contains("validation_loss")) {
+    text += fmt::format("validation loss {:.4f} at step {}", s["validation_loss"].get<double>(), s["validation_step"].get<std::uint64_t>());
+    if (s.contains("best_step"))
+      text += fmt::format(", best {:.4f} at step {}", s["best_validation_loss"].get<double>(), s["best_step"].get<std::uint64_t>());
+    text += "\n";
+  }
+  text += "checkpoints";
+  for (const auto& step : s["checkpoints"]) text += fmt::format(" {}", step.get<std::uint64_t>());
+  text += "\n";
+  if (!s["digest"].is_null()) text += fmt::format("digest {}\n", s["digest"].get<std::string>());
+  return text;
+}
+
+struct StatusOptions {
+  std::string run;
+  bool json = false;
+  bool watch = false;
+};
+
+Result<int> run_status(const StatusOptions& options) {
+  const store::RunDirectory run{options.run};
+  while (true) {
+    TRY_ASSIGN(const Json status, status_of(run));
+    if (options.json) {
+      TRY(print_json(status));
+    } else {
+      TRY(print((options.watch ? "\033[H\033[J" : "") + text_of(status)));
+    }
+    TRY(flush_output());
+    if (!options.watch || status["state"] != "running") return exit_finished;
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+  }
+}
+
+}  // namespace
+
+extern const Command status;
+const Command status{
+    .name = "status",
+    .summary = "Where a run stands; never disturbs it.",
+    .declare = [](CLI::App& app) -> CommandBody {
+      auto options = std::make_shared<StatusOptions>();
+      app.add_option("RUN", options->run, "A run directory")->required();
+      app.add_flag("--json", options->json, "Print one JSON document");
+      app.add_flag("--watch", options->watch, "Show it anew every second until the run ends");
+      return [options] { return run_status(*options); };
+    },
+};
+
+}  // namespace godwit::cli

@@ -1,0 +1,78 @@
+"""What the end-to-end tests share: the binary, a scratch directory, a text, a config, and running the command line."""
+import json
+import os
+import pathlib
+import random
+import subprocess
+import tempfile
+
+GODWIT = os.environ.get("GODWIT", "build/release/godwit")
+
+CONFIG = """
+[model]
+preset = "{preset}"
+{model}
+[tokenizer]
+kind = "bytes"
+[data]
+kind = "text"
+path = ["{text}"]
+sequence = 32
+batch = 8
+validation = 0.1
+[optimizer]
+lr = 3e-3
+warmup = 5
+schedule = "cosine"
+clip = 1.0
+router_bias_speed = 1e-3
+{optimizer}
+[run]
+steps = {steps}
+seed = 7
+dtype = "{dtype}"
+checkpoint_every = 10
+evaluate_every = 20
+"""
+
+
+def words(count, seed=1):
+    """A text with some structure, the same on every machine."""
+    rng = random.Random(seed)
+    names = ["godwit", "flies", "over", "open", "sea", "and", "never", "lands", "before", "the", "far", "shore", "with", "wind", "at", "night"]
+    lines = []
+    for _ in range(count // 8):
+        lines.append(" ".join(rng.choice(names) for _ in range(8)).capitalize() + ".")
+    return "\n".join(lines) + "\n"
+
+
+class Scratch:
+    def __init__(self):
+        self.holder = tempfile.TemporaryDirectory(prefix="godwit-test-")
+        self.path = pathlib.Path(self.holder.name)
+        self.text = self.path / "text.txt"
+        self.text.write_text(words(6000))
+
+    def config(self, name="config.toml", steps=40, dtype="f32", preset="nano", optimizer="", model=""):
+        path = self.path / name
+        path.write_text(CONFIG.format(text=self.text, steps=steps, dtype=dtype, preset=preset, optimizer=optimizer, model=model))
+        return path
+
+
+def run(*args, expect=0, env=None, timeout=600, stdin=None):
+    """Runs godwit; returns (stdout, stderr). A crash (negative or 128+ code) never counts as an expected failure."""
+    done = subprocess.run([GODWIT, *map(str, args)], capture_output=True, text=True, timeout=timeout, env=env, input=stdin)
+    assert done.returncode == expect, f"{' '.join(map(str, args))}: exit {done.returncode}, expected {expect}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout, done.stderr
+
+
+def train(config, directory, *args, expect=0, **kwargs):
+    return run("train", config, "--run", directory, "--quiet", *args, expect=expect, **kwargs)
+
+
+def digest(model):
+    return run("digest", model)[0].strip()
+
+
+def status(directory):
+    return json.loads(run("status", directory, "--json")[0])
