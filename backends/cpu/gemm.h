@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-#include "gemm_pack.h"
+#include "gemm_few.h"
 #include "gemm_plan.h"
 #include "kernel.h"
 
@@ -61,8 +61,6 @@ inline TileShape tile_shape(std::int64_t rows, std::int64_t columns) {
           static_cast<int>(std::min<std::int64_t>(pieces(columns, lanes), tile_vectors))};
 }
 
-enum class Layout { indices_columns, columns_indices };
-
 struct Products {
   Matrix a;                  // [rows, k] of group 0
   std::int64_t a_group = 0;  // bytes from one group to the next; 0 where groups are rows of one matrix
@@ -91,7 +89,7 @@ struct ProductsPlan {
 template <typename Chain>
 ProductsPlan plan_products(const Products& p, int threads) {
   ProductsPlan plan;
-  plan.blocks = choose_blocks({p.count, p.typical_rows, p.n}, 96, threads);
+  plan.blocks = choose_blocks({p.count, p.typical_rows, p.n}, threads);
   plan.panels = pieces(p.n, panel_width);
   plan.steps = steps_of<Chain>(p.k);
   plan.panel_floats = plan.steps * panel_width;
@@ -154,12 +152,13 @@ class ProductsRound {
   [[nodiscard]] float* packed_panel(std::int64_t panel) const { return scratch_.packed + (panel - panels_.begin) * plan_.panel_floats; }
   [[nodiscard]] Range columns_of(std::int64_t panel) const { return {panel * panel_width, std::min((panel + 1) * panel_width, p_.n)}; }
 
+  [[nodiscard]] Matrix b_of(std::int64_t g) const { return {p_.b.data + g * p_.b_group, p_.b.stride}; }
+
   void pack(std::int64_t g, std::int64_t panel, Range steps, float* to) const {
-    const Matrix b{p_.b.data + g * p_.b_group, p_.b.stride};
     if (p_.b_layout == Layout::indices_columns) {
-      pack_down<Chain>(b, p_.k, columns_of(panel), steps, to);
+      pack_down<Chain>(b_of(g), p_.k, columns_of(panel), steps, to);
     } else {
-      pack_across<Chain>(b, p_.k, columns_of(panel), steps, to);
+      pack_across<Chain>(b_of(g), p_.k, columns_of(panel), steps, to);
     }
   }
 
@@ -191,28 +190,54 @@ class ProductsRound {
       for (std::int64_t i = 0; i < rows.count(); ++i) pack_row<Chain>(a.row(i), p_.k, converted + i * plan_.steps);
       a = {reinterpret_cast<const std::byte*>(converted), plan_.steps * 4};
     }
+    const bool few = all_rows.count() <= few_rows;
     for (std::int64_t panel = first_panel; panel < std::min(first_panel + per_block, panels.end); ++panel) {
-      const float* b = own;
-      if (shared(g)) {
-        b = packed_panel(g * plan_.panels + panel);
+      if (few) {
+        multiply_unpacked(g, rows, a, columns_of(panel));
+      } else if (shared(g)) {
+        multiply_panel(g, rows, a, columns_of(panel), packed_panel(g * plan_.panels + panel));
       } else {
         pack(g, panel, {0, plan_.steps}, own);
+        multiply_panel(g, rows, a, columns_of(panel), own);
       }
-      multiply_panel(g, rows, a, panel, b);
     }
   }
 
-  void multiply_panel(std::int64_t g, Range rows, Matrix a, std::int64_t panel, const float* b) const {
-    const Range columns = columns_of(panel);
-    Tree tree;
-    alignas(64) float tile[tile_floats];
+  [[nodiscard]] Output output(std::int64_t g, std::int64_t row, Range columns) const {
+    return {p_.c + g * p_.c_group + row * p_.c_stride + columns.begin, p_.c_stride, columns.count()};
+  }
+
+  static Rows rows_of(Matrix a, std::int64_t first, int count) {
+    Rows rows;
+    for (int j = 0; j < count; ++j) rows.row[j] = a.row(first + j);
+    rows.step = 4;
+    return rows;
+  }
+
+  void multiply_panel(std::int64_t g, Range rows, Matrix a, Range columns, const float* b) const {
     for (std::int64_t i = 0; i < rows.count(); i += tile_rows) {
       const TileShape shape = tile_shape(rows.count() - i, columns.count());
-      Rows left;
-      for (int j = 0; j < shape.rows; ++j) left.row[j] = a.row(i + j);
-      left.step = 4;
-      sum_segments<Chain>(tree, shape, left, 0, b, p_.k, tile);
-      store_tile(shape, tile, columns.count(), p_.c + g * p_.c_group + (rows.begin + i) * p_.c_stride + columns.begin, p_.c_stride);
+      const Rows left = rows_of(a, i, shape.rows);
+      const Multiply kernel = multiply_of<Chain>(shape);
+      const Output c = output(g, rows.begin + i, columns);
+      Tree tree(shape);
+      sum_segments<Chain>(tree, 0, p_.k, &c, [&](std::int64_t first, std::int64_t steps, const Target& target) {
+        kernel(left, first, b + first * shape.width(), steps, target);
+      });
+    }
+  }
+
+  void multiply_unpacked(std::int64_t g, Range rows, Matrix a, Range columns) const {
+    const TileShape shape{static_cast<int>(rows.count()), few_vectors};
+    const Rows left = rows_of(a, 0, shape.rows);
+    const MultiplyFew kernel = multiply_few_of<Chain>(p_.b_layout, shape.rows);
+    for (std::int64_t column = columns.begin; column < columns.end; column += shape.width()) {
+      const Range part_of{column, std::min(column + shape.width(), columns.end)};
+      const Output c = output(g, rows.begin, part_of);
+      Tree tree(shape);
+      sum_segments<Chain>(tree, 0, p_.k, &c, [&](std::int64_t first, std::int64_t steps, const Target& target) {
+        kernel(left, b_of(g), part_of, p_.k, {first, first + steps}, target);
+      });
     }
   }
 
@@ -264,53 +289,56 @@ struct Gradients {
   Groups rows;  // of expert e and sample s: group e · samples + s
 };
 
+// dy is packed like x, in panels of its own width, of which a tile's rows take tile_rows neighbouring lanes at every step: a common
+// multiple of tile_rows and lanes.
+inline constexpr int left_width = 48;
+static_assert(left_width % tile_rows == 0 && left_width % lanes == 0);
+
 struct GradientsPlan {
   Blocks blocks;
-  std::int64_t panels = 0;
-  std::int64_t steps = 0;  // of all groups, at most
+  std::int64_t steps = 0;          // of all groups, at most
+  std::int64_t lefts_at_once = 0;  // columns of dy, a multiple of left_width
   std::int64_t panels_at_once = 0;
 };
 
 template <typename Chain>
 GradientsPlan plan_gradients(const Gradients& p, int threads) {
   GradientsPlan plan;
-  plan.blocks = choose_blocks({p.experts, p.out, p.in}, columns_at_once, threads);
-  plan.panels = pieces(p.in, panel_width);
+  plan.blocks = choose_blocks({p.experts, p.out, p.in}, threads);
   plan.steps = steps_of<Chain>(p.rows.limit + (Chain::indices_per_step - 1) * p.experts * p.samples);
-  const std::int64_t fit = packed_bytes / std::max<std::int64_t>(plan.steps * panel_width * 4, 1);
-  plan.panels_at_once = std::clamp<std::int64_t>(fit, 1, std::max<std::int64_t>(plan.panels, 1));
+  const auto fit = [&](std::int64_t columns, std::int64_t width) {
+    const std::int64_t most = packed_bytes / std::max<std::int64_t>(plan.steps * width * 4, 1);
+    return std::clamp<std::int64_t>(most, 1, std::max<std::int64_t>(pieces(columns, width), 1));
+  };
+  plan.lefts_at_once = fit(p.out, left_width) * left_width;
+  plan.panels_at_once = fit(p.in, panel_width);
   return plan;
 }
 
-// One round of gradients(): columns of `panels` of x, for all experts.
+// The steps of all groups lie one after another, first in dy's and x's packed columns alike.
 template <typename Chain>
-class GradientsRound {
+class GradientsRun {
  public:
-  GradientsRound(const Gradients& p, const GradientsPlan& plan, std::byte* workspace, int threads, Range panels)
-      : p_(p), plan_(plan), panels_(panels) {
+  GradientsRun(const Gradients& p, int threads, std::byte* workspace) : p_(p), plan_(plan_gradients<Chain>(p, threads)) {
     Pieces all(workspace);
-    packed_ = all.take<float>(plan.panels_at_once * plan.steps * panel_width);
-    own_ = all.take<float>(own_floats() * threads);
+    left_ = all.take<float>(plan_.lefts_at_once * plan_.steps);
+    packed_ = all.take<float>(plan_.panels_at_once * plan_.steps * panel_width);
     workspace_ = all.used();
   }
 
   [[nodiscard]] std::int64_t workspace() const { return workspace_; }
 
-  void run(Pool& pool) {
-    constexpr std::int64_t at_once = pack_steps * Chain::indices_per_step;
-    const std::int64_t parts = pieces(p_.rows.limit, at_once);
-    pool.each(panels_.count() * parts, [&](std::int64_t i, int) {
-      const std::int64_t first = i % parts * at_once;
-      pack(panels_.begin + i / parts, {first, std::min(first + at_once, p_.rows.limit)});
-    });
-    const std::int64_t down = pieces(p_.out, plan_.blocks.rows);
-    const std::int64_t across = pieces(panels_.count(), plan_.blocks.panels);
-    pool.each(p_.experts * down * across, [&](std::int64_t block, int thread) {
-      const std::int64_t row = block / across % down * plan_.blocks.rows;
-      const std::int64_t panel = panels_.begin + block % across * plan_.blocks.panels;
-      compute(block / across / down, {row, std::min(row + plan_.blocks.rows, p_.out)},
-              {panel, std::min(panel + plan_.blocks.panels, panels_.end)}, thread);
-    });
+  void run(Pool& pool) const {
+    const std::int64_t panels = pieces(p_.in, panel_width);
+    const bool pack_once = panels <= plan_.panels_at_once;
+    for (std::int64_t i = 0; i < p_.out; i += plan_.lefts_at_once) {
+      for (std::int64_t j = 0; j < panels; j += plan_.panels_at_once) {
+        const Range lefts{i, std::min(i + plan_.lefts_at_once, p_.out)};
+        const Range rights{j, std::min(j + plan_.panels_at_once, panels)};
+        pack(pool, lefts, j == 0, rights, i == 0 || !pack_once);
+        multiply(pool, lefts, rights);
+      }
+    }
   }
 
  private:
@@ -318,12 +346,29 @@ class GradientsRound {
   [[nodiscard]] std::int64_t start(std::int64_t group, Range rows) const {
     return Chain::indices_per_step == 2 ? (rows.begin + group) / 2 : rows.begin;
   }
-  [[nodiscard]] std::int64_t own_floats() const { return plan_.blocks.rows * plan_.steps; }
-  [[nodiscard]] float* packed_panel(std::int64_t panel) const { return packed_ + (panel - panels_.begin) * plan_.steps * panel_width; }
   [[nodiscard]] Range columns_of(std::int64_t panel) const { return {panel * panel_width, std::min((panel + 1) * panel_width, p_.in)}; }
 
-  // The steps whose first index lies in `rows`, of every group.
-  void pack(std::int64_t panel, Range rows) const {
+  void pack(Pool& pool, Range lefts, bool pack_lefts, Range rights, bool pack_rights) const {
+    constexpr std::int64_t rows_at_once = pack_steps * Chain::indices_per_step;
+    const std::int64_t parts = pieces(p_.rows.limit, rows_at_once);
+    const std::int64_t left_count = pack_lefts ? pieces(lefts.count(), left_width) : 0;
+    const std::int64_t right_count = pack_rights ? rights.count() : 0;
+    pool.each((left_count + right_count) * parts, [&](std::int64_t i, int) {
+      const std::int64_t first = i % parts * rows_at_once;
+      const Range rows{first, std::min(first + rows_at_once, p_.rows.limit)};
+      if (i / parts < left_count) {
+        const Range columns = left_columns(lefts, lefts.begin + i / parts * left_width);
+        pack_panel(p_.dy, columns, rows, left_ + (columns.begin - lefts.begin) * plan_.steps);
+      } else {
+        const std::int64_t panel = rights.begin + i / parts - left_count;
+        pack_panel(p_.x, columns_of(panel), rows, packed_panel(rights, panel));
+      }
+    });
+  }
+
+  // body(group's rows, its first step, the steps of it whose first index lies in `rows`) for every group that has such a step.
+  template <typename Body>
+  void each_group(Range rows, const Body& body) const {
     const std::int64_t groups = p_.experts * p_.samples;
     std::int64_t low = 0;
     std::int64_t high = groups;
@@ -335,68 +380,94 @@ class GradientsRound {
         low = middle + 1;
       }
     }
-    const std::int64_t width = pieces(columns_of(panel).count(), lanes) * lanes;
     for (std::int64_t g = low; g < groups && p_.rows[g].begin < rows.end; ++g) {
       const Range group = p_.rows[g];
-      const auto step_behind = [&](std::int64_t row) { return steps_of<Chain>(std::clamp(row, group.begin, group.end) - group.begin); };
-      pack_down<Chain>({p_.x.row(group.begin), p_.x.stride}, group.count(), columns_of(panel),
-                       {step_behind(rows.begin), step_behind(rows.end)}, packed_panel(panel) + start(g, group) * width);
+      const auto step_of = [&](std::int64_t row) { return steps_of<Chain>(std::clamp(row, group.begin, group.end) - group.begin); };
+      body(group, start(g, group), Range{step_of(rows.begin), step_of(rows.end)});
     }
   }
 
-  void compute(std::int64_t expert, Range rows, Range panels, int thread) const {
-    float* left = own_ + thread * own_floats();
-    const std::int64_t first = expert * p_.samples;
-    const std::int64_t first_step = start(first, p_.rows[first]);
-    for (std::int64_t g = first; g < first + p_.samples; ++g) {
-      const Range group = p_.rows[g];
-      if (group.count() == 0) continue;
-      pack_left_down<Chain>({p_.dy.row(group.begin), p_.dy.stride}, group.count(), rows, plan_.steps,
-                            left + (start(g, group) - first_step) * tile_rows);
-    }
-    Tree over_samples;
-    Tree over_segments;
-    for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
-      const Range columns = columns_of(panel);
-      for (std::int64_t i = 0; i < rows.count(); i += tile_rows) {
-        const TileShape shape = tile_shape(rows.count() - i, columns.count());
-        Rows a;
-        for (int j = 0; j < tile_rows; ++j) a.row[j] = reinterpret_cast<const std::byte*>(left + i * plan_.steps + j);
-        a.step = tile_rows * 4;
-        over_samples.clear(shape);
-        for (std::int64_t s = 0; s < p_.samples; ++s) {
-          const Range group = p_.rows[first + s];
-          if (group.count() == 0) continue;
-          const std::int64_t step = start(first + s, group);
-          sum_segments<Chain>(over_segments, shape, a, step - first_step, packed_panel(panel) + step * shape.vectors * lanes, group.count(),
-                              over_samples.leaf(s));
+  static std::int64_t padded(Range columns) { return pieces(columns.count(), lanes) * lanes; }
+
+  void pack_panel(Matrix m, Range columns, Range rows, float* panel) const {
+    each_group(rows, [&](Range group, std::int64_t first, Range steps) {
+      pack_down<Chain>({m.row(group.begin), m.stride}, group.count(), columns, steps, panel + first * padded(columns));
+    });
+  }
+
+  [[nodiscard]] float* packed_panel(Range rights, std::int64_t panel) const {
+    return packed_ + (panel - rights.begin) * plan_.steps * panel_width;
+  }
+
+  void multiply(Pool& pool, Range lefts, Range rights) const {
+    const std::int64_t down = pieces(lefts.count(), plan_.blocks.rows);
+    const std::int64_t across = pieces(rights.count(), plan_.blocks.panels);
+    pool.each(p_.experts * down * across, [&](std::int64_t block, int) {
+      const std::int64_t row = lefts.begin + block / across % down * plan_.blocks.rows;
+      const std::int64_t first = rights.begin + block % across * plan_.blocks.panels;
+      const Range rows{row, std::min(row + plan_.blocks.rows, lefts.end)};
+      const Range panels{first, std::min(first + plan_.blocks.panels, rights.end)};
+      const std::int64_t expert = block / across / down;
+      for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
+        const float* right = packed_panel(rights, panel);
+        for (std::int64_t i = rows.begin; i < rows.end; i += tile_rows) {
+          multiply_tile(expert, left_rows(lefts, i), right, {i, std::min(i + tile_rows, rows.end)}, columns_of(panel));
         }
-        store_tile(shape, over_samples.root(), columns.count(), p_.dw + (expert * p_.out + rows.begin + i) * p_.in + columns.begin, p_.in);
       }
+    });
+  }
+
+  [[nodiscard]] Range left_columns(Range lefts, std::int64_t column) const {
+    const std::int64_t begin = lefts.begin + (column - lefts.begin) / left_width * left_width;
+    return {begin, std::min(begin + left_width, lefts.end)};
+  }
+
+  // The columns of dy from `column` on, as rows.
+  [[nodiscard]] Rows left_rows(Range lefts, std::int64_t column) const {
+    const Range panel = left_columns(lefts, column);
+    const float* lane = left_ + (panel.begin - lefts.begin) * plan_.steps + (column - panel.begin);
+    Rows rows;
+    for (int j = 0; j < tile_rows; ++j) rows.row[j] = reinterpret_cast<const std::byte*>(lane + j);
+    rows.step = padded(panel) * 4;
+    return rows;
+  }
+
+  void multiply_tile(std::int64_t expert, const Rows& a, const float* right, Range rows, Range columns) const {
+    const std::int64_t first = expert * p_.samples;
+    std::int64_t last = -1;  // sample that has rows
+    std::int64_t longest = 0;
+    for (std::int64_t s = 0; s < p_.samples; ++s) {
+      const std::int64_t count = p_.rows[first + s].count();
+      if (count > 0) last = s;
+      longest = std::max(longest, count);
+    }
+    float* dw = p_.dw + (expert * p_.out + rows.begin) * p_.in + columns.begin;
+    if (last < 0) {
+      for (std::int64_t i = 0; i < rows.count(); ++i) std::fill_n(dw + i * p_.in, columns.count(), 0.0f);
+      return;
+    }
+    const auto segment_bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(pieces(longest, segment) - 1)));
+    const TileShape shape = tile_shape(rows.count(), columns.count());
+    const Multiply kernel = multiply_of<Chain>(shape);
+    const Output root{dw, p_.in, columns.count()};
+    Tree tree(shape);
+    for (std::int64_t s = 0; s <= last; ++s) {
+      const Range group = p_.rows[first + s];
+      if (group.count() == 0) continue;
+      const std::int64_t step = start(first + s, group);
+      sum_segments<Chain>(tree, s << segment_bits, group.count(), s == last ? &root : nullptr,
+                          [&](std::int64_t from, std::int64_t steps, const Target& target) {
+                            kernel(a, step + from, right + (step + from) * shape.width(), steps, target);
+                          });
     }
   }
 
   const Gradients& p_;
-  const GradientsPlan& plan_;
-  Range panels_;
+  GradientsPlan plan_;
+  float* left_ = nullptr;
   float* packed_ = nullptr;
-  float* own_ = nullptr;
   std::int64_t workspace_ = 0;
 };
-
-template <typename Chain>
-std::int64_t gradients_workspace(const Gradients& p, int threads) {
-  const GradientsPlan plan = plan_gradients<Chain>(p, threads);
-  return GradientsRound<Chain>(p, plan, nullptr, threads, {0, plan.panels_at_once}).workspace();
-}
-
-template <typename Chain>
-void gradients(const Gradients& p, Pool& pool, std::byte* workspace) {
-  const GradientsPlan plan = plan_gradients<Chain>(p, pool.threads());
-  for (std::int64_t first = 0; first < plan.panels; first += plan.panels_at_once) {
-    GradientsRound<Chain>(p, plan, workspace, pool.threads(), {first, std::min(first + plan.panels_at_once, plan.panels)}).run(pool);
-  }
-}
 
 // What the kernels of this family put into their tables: `of` makes the Products or Gradients of a call.
 inline const char* variant_name(const View& operand) {
@@ -443,12 +514,14 @@ void run_products(const Call& call) {
 
 template <Gradients (*of)(const Call&)>
 std::int64_t workspace_of_gradients(const Call& call) {
-  return with_chain(call.in[0], [&](auto chain) { return gradients_workspace<decltype(chain)>(of(call), call.pool->threads()); });
+  return with_chain(call.in[0],
+                    [&](auto chain) { return GradientsRun<decltype(chain)>(of(call), call.pool->threads(), nullptr).workspace(); });
 }
 
 template <Gradients (*of)(const Call&)>
 void run_gradients(const Call& call) {
-  with_chain(call.in[0], [&](auto chain) { gradients<decltype(chain)>(of(call), *call.pool, call.workspace); });
+  const Gradients p = of(call);
+  with_chain(call.in[0], [&](auto chain) { GradientsRun<decltype(chain)>(p, call.pool->threads(), call.workspace).run(*call.pool); });
 }
 
 }  // namespace godwit::cpu::GODWIT_ISA::gemm

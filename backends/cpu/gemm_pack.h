@@ -143,46 +143,61 @@ inline void transpose(I32 (&r)[lanes]) {
 #endif
 }
 
-// The same from the transposed matrix [columns, indices]. range.begin is even.
+// How many steps of a chain 32 bits along a row of k hold, and sixteen times that.
+template <typename Chain>
+inline constexpr std::int64_t steps_per_lane = 4 / static_cast<std::int64_t>(sizeof(typename Chain::Operand)) / Chain::indices_per_step;
+template <typename Chain>
+inline constexpr std::int64_t steps_per_block = lanes* steps_per_lane<Chain>;
+
+// body(step, lanes of n ≤ 16 neighbouring columns) for the steps in `range`, at most a block; m is [columns, indices], range.begin a
+// multiple of a block's steps.
+template <typename Chain, typename Body>
+[[gnu::always_inline]] inline void block_across(Matrix m, std::int64_t first_column, int n, std::int64_t indices, Range range,
+                                                const Body& body) {
+  const std::int64_t first_lane = range.begin / steps_per_lane<Chain>;
+  const std::int64_t rest = indices * static_cast<std::int64_t>(sizeof(typename Chain::Operand)) - first_lane * 4;
+  I32 block[lanes];
+  if (n == lanes && rest >= lanes * 4) {
+#pragma GCC unroll 16
+    for (int i = 0; i < lanes; ++i) block[i] = loadi(reinterpret_cast<const std::int32_t*>(m.row(first_column + i) + first_lane * 4));
+  } else {
+    for (int i = 0; i < lanes; ++i) {
+      std::int32_t some[lanes] = {};
+      if (i < n) std::memcpy(some, m.row(first_column + i) + first_lane * 4, static_cast<std::size_t>(rest < lanes * 4 ? rest : lanes * 4));
+      block[i] = loadi(some);
+    }
+  }
+  transpose(block);
+  const auto one_lane = [&](int i) {
+    if constexpr (steps_per_lane<Chain> == 1) {
+      body(first_lane + i, from_bits(block[i]));
+    } else {
+      const std::int64_t step = 2 * (first_lane + i);
+      const bool paired = step + 1 < indices;
+      if (paired) body(step, from_bits(block[i] & set1i(static_cast<std::int32_t>(0xFFFF0000u))));
+      body(paired ? step + 1 : step, from_bits(shift_left<16>(block[i])));
+    }
+  };
+  if (range.count() == steps_per_block<Chain>) {
+#pragma GCC unroll 16
+    for (int i = 0; i < lanes; ++i) one_lane(i);
+  } else {
+    const int count = static_cast<int>((range.count() + steps_per_lane<Chain> - 1) / steps_per_lane<Chain>);
+    for (int i = 0; i < count; ++i) one_lane(i);
+  }
+}
+
+// A panel from the transposed matrix [columns, indices].
 template <typename Chain>
 void pack_across(Matrix m, std::int64_t indices, Range columns, Range range, float* panel) {
-  constexpr std::int64_t lane_bytes = 4;
-  constexpr int indices_per_lane = lane_bytes / sizeof(typename Chain::Operand);
-  constexpr int steps_per_lane = indices_per_lane / Chain::indices_per_step;
   const int vectors = static_cast<int>((columns.count() + lanes - 1) / lanes);
-  const std::int64_t row_bytes = indices * static_cast<std::int64_t>(sizeof(typename Chain::Operand));
-  const std::int64_t last_lane = (range.end + steps_per_lane - 1) / steps_per_lane;
   for (int v = 0; v < vectors; ++v) {
-    const std::int64_t first_column = columns.begin + v * lanes;
-    const int n = part(columns.end - first_column);
-    const auto put = [&](std::int64_t step, I32 x) { storei(reinterpret_cast<std::int32_t*>(panel + (step * vectors + v) * lanes), x); };
-    for (std::int64_t lane = range.begin / steps_per_lane; lane < last_lane; lane += lanes) {
-      I32 block[lanes];
-      const std::int64_t rest = row_bytes - lane * lane_bytes;
-      for (int i = 0; i < lanes; ++i) {
-        const std::byte* from = m.row(first_column + i) + lane * lane_bytes;
-        if (i >= n) {
-          block[i] = set1i(0);
-        } else if (rest >= lanes * lane_bytes) {
-          block[i] = loadi(reinterpret_cast<const std::int32_t*>(from));
-        } else {
-          std::int32_t some[lanes] = {};
-          std::memcpy(some, from, static_cast<std::size_t>(rest));
-          block[i] = loadi(some);
-        }
-      }
-      transpose(block);
-      const int count = part(last_lane - lane);
-      for (int i = 0; i < count; ++i) {
-        if constexpr (steps_per_lane == 1) {
-          put(lane + i, block[i]);
-        } else {
-          const std::int64_t step = 2 * (lane + i);
-          const bool paired = step + 1 < indices;
-          if (paired) put(step, block[i] & set1i(static_cast<std::int32_t>(0xFFFF0000u)));
-          put(paired ? step + 1 : step, shift_left<16>(block[i]));
-        }
-      }
+    const std::int64_t column = columns.begin + v * lanes;
+    for (std::int64_t at = range.begin; at < range.end; at += steps_per_block<Chain>) {
+      const std::int64_t rest = range.end - at;
+      block_across<Chain>(m, column, part(columns.end - column), indices,
+                          {at, at + (rest < steps_per_block<Chain> ? rest : steps_per_block<Chain>)},
+                          [&](std::int64_t step, F32 x) { store(panel + (step * vectors + v) * lanes, x); });
     }
   }
 }
@@ -213,30 +228,6 @@ void pack_row(const std::byte* row, std::int64_t indices, float* to) {
   } else {
     std::memset(to + indices / 2, 0, sizeof(float));
     std::memcpy(to, row, static_cast<std::size_t>(2 * indices));
-  }
-}
-
-// The left operand where k runs down the rows of m: `panels` times tile_rows columns from columns.begin, those from columns.end on zero.
-// Panel j's step s lies at to + (j · steps + s) · tile_rows for s in [0, steps); m's rows are the steps' indices.
-inline constexpr int columns_at_once = 48;  // a common multiple of tile_rows and lanes
-static_assert(columns_at_once % tile_rows == 0 && columns_at_once % lanes == 0);
-
-template <typename Chain>
-void pack_left_down(Matrix m, std::int64_t indices, Range columns, std::int64_t panel_steps, float* to) {
-  const std::int64_t steps = steps_of<Chain>(indices);
-  alignas(64) float some[columns_at_once];
-  for (std::int64_t column = columns.begin; column < columns.end; column += columns_at_once) {
-    const std::int64_t rest = columns.end - column;
-    const std::int64_t panels = ((rest < columns_at_once ? rest : columns_at_once) + tile_rows - 1) / tile_rows;
-    for (std::int64_t step = 0; step < steps; ++step) {
-      for (int v = 0; v * lanes < panels * tile_rows; ++v) {
-        store(some + v * lanes, lanes_down<Chain>(m, column + v * lanes, part(rest - v * lanes), step, indices));
-      }
-      for (std::int64_t j = 0; j < panels; ++j) {
-        std::memcpy(to + (j * panel_steps + step) * tile_rows, some + j * tile_rows, tile_rows * sizeof(float));
-      }
-    }
-    to += panels * panel_steps * tile_rows;
   }
 }
 

@@ -25,20 +25,18 @@ struct OutputShape {
   std::int64_t columns = 0;
 };
 
-// With 16 blocks a thread the last one to finish wastes about 3 %, and a block is still tens of microseconds long. Many rows use
-// a panel often while it lies in L2; many panels use converted rows often. The largest blocks that are enough in number win.
-[[nodiscard]] inline Blocks choose_blocks(OutputShape shape, std::int64_t most_rows, int threads) {
+// With 16 blocks a thread the last one to finish wastes about 3 %, and a block is still tens of microseconds long. Many rows use a panel
+// often while it lies in L2; many panels use converted rows often. The largest blocks that are enough in number win.
+[[nodiscard]] inline Blocks choose_blocks(OutputShape shape, int threads) {
   const std::int64_t panels = pieces(shape.columns, panel_width);
-  constexpr std::int64_t wide = 256 / panel_width;
-  constexpr std::int64_t narrow = 64 / panel_width;
-  Blocks blocks{most_rows, wide};
-  const auto enough = [&] {
-    return shape.groups * pieces(shape.rows, blocks.rows) * pieces(panels, blocks.panels) >= std::int64_t{16} * threads;
-  };
-  if (enough()) return blocks;
-  blocks.panels = narrow;
-  while (!enough() && blocks.rows > 2 * tile_rows) blocks.rows = blocks.rows / 2 / tile_rows * tile_rows;
+  const std::int64_t enough = threads == 1 ? 1 : std::int64_t{16} * threads;
+  Blocks blocks{.rows = 96, .panels = 256 / panel_width};
+  const auto count = [&] { return shape.groups * pieces(shape.rows, blocks.rows) * pieces(panels, blocks.panels); };
+  if (count() >= enough) return blocks;
+  blocks.panels = 64 / panel_width;
+  while (count() < enough && blocks.rows > 2 * tile_rows) blocks.rows /= 2;
   return blocks;
 }
+static_assert(96 / 8 % tile_rows == 0);
 
 }  // namespace godwit::cpu::GODWIT_ISA::gemm

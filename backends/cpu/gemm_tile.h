@@ -104,144 +104,220 @@ struct Rows {
   std::int64_t step;
 };
 
-// tile[i][j] = the chain over `steps` steps of row i of `a` (from step `first` on) and column j of `b`, whose steps are `vectors` vectors
-// each.
+// Where a segment's tile goes, and what comes before it in the tree.
+struct Target {
+  float* to = nullptr;
+  std::int64_t stride = 0;         // floats between rows
+  std::int64_t columns = 0;        // of the tile; the rest of its last vector is not written
+  const float* earlier = nullptr;  // the newest of `joins` finished subtrees, older ones before it, tile_floats apart
+  int joins = 0;
+};
+
+// Keeps the arithmetic on x on its side of a change of the floating-point mode, of which the compiler knows nothing.
+inline void pin(F32& x) {
+#if defined(GODWIT_SIMD_512)
+  asm volatile("" : "+v"(x.v) : : "memory");
+#elif defined(GODWIT_SIMD_256)
+  asm volatile("" : "+x"(x.a), "+x"(x.b) : : "memory");
+#else
+  asm volatile("" : "+m"(x) : : "memory");
+#endif
+}
+
+template <bool flush>
+struct Mode {};
+#if defined(__x86_64__)
+template <>
+struct Mode<true> {
+  FlushMode mode;
+};
+#endif
+
+template <int rows, int vectors>
+using Sums = F32[rows][vectors];
+
+// The accumulators of a chain, from +0. Between begin and end only Chain::step touches them.
 template <typename Chain, int rows, int vectors>
-[[gnu::noinline]] void multiply(const Rows& a, std::int64_t first, const float* b, std::int64_t steps, float* tile) {
-  const std::byte* row[rows];
-  F32 sum[rows][vectors];
+[[gnu::always_inline]] inline void begin(Sums<rows, vectors>& sum) {
 #pragma GCC unroll 8
   for (int i = 0; i < rows; ++i) {
-    row[i] = a.row[i] + first * a.step;
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) sum[i][v] = zero();
+    for (int v = 0; v < vectors; ++v) {
+      sum[i][v] = zero();
+      if constexpr (Chain::flush_mode) pin(sum[i][v]);
+    }
   }
-  const std::int64_t end = steps * a.step;
-  for (std::int64_t at = 0; at != end; at += a.step) {
-    F32 column[vectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) column[v] = load(b + v * lanes);
-    b += vectors * lanes;
+}
+
+template <typename Chain, int rows, int vectors>
+[[gnu::always_inline]] inline void end(Sums<rows, vectors>& sum) {
+  if constexpr (Chain::flush_mode) {
 #pragma GCC unroll 8
     for (int i = 0; i < rows; ++i) {
-      float lane;
-      std::memcpy(&lane, row[i] + at, sizeof lane);
-      const F32 all = set1(lane);
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) sum[i][v] = Chain::step(all, column[v], sum[i][v]);
+      for (int v = 0; v < vectors; ++v) pin(sum[i][v]);
+    }
+  }
+}
+
+// Joins earlier subtrees, newest first, and writes the tile finished: on the way to the root that is free (rule 5).
+template <int rows, int vectors>
+[[gnu::always_inline]] inline void put(Sums<rows, vectors>& sum, const Target& target) {
+  const float* earlier = target.earlier;
+  for (int join = 0; join < target.joins; ++join, earlier -= tile_floats) {
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) sum[i][v] = load(earlier + (i * vectors + v) * lanes) + sum[i][v];
     }
   }
 #pragma GCC unroll 8
   for (int i = 0; i < rows; ++i) {
+    float* to = target.to + i * target.stride;
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) store(tile + (i * vectors + v) * lanes, sum[i][v]);
+    for (int v = 0; v < vectors; ++v, to += lanes) {
+      const std::int64_t rest = target.columns - v * lanes;
+      if (rest >= lanes) {
+        store(to, sum[i][v] + zero());
+      } else if (rest > 0) {
+        store_first(to, sum[i][v] + zero(), static_cast<int>(rest));
+      }
+    }
   }
 }
 
-using Multiply = void (*)(const Rows& a, std::int64_t first, const float* b, std::int64_t steps, float* tile);
-
-template <typename Chain>
-inline constexpr auto multiply_of_shape = []<int... i>(std::integer_sequence<int, i...>) {
-  return std::array<Multiply, sizeof...(i)>{multiply<Chain, i / tile_vectors + 1, i % tile_vectors + 1>...};
+inline F32 broadcast(const std::byte* p) {
+  float lane;
+  std::memcpy(&lane, p, sizeof lane);
+  return set1(lane);
 }
-(std::make_integer_sequence<int, tile_rows * tile_vectors>{});
 
-// The part of a tile that is in use. Tiles are stored row by row, `vectors` vectors each.
+// The chain over `steps` steps of each row of `a` (from step `first` on) and each column of `b`, whose steps are `vectors` vectors each.
+template <typename Chain, int rows, int vectors>
+[[gnu::noinline]] void multiply(const Rows& a, std::int64_t first, const float* b, std::int64_t steps, const Target& target) {
+  Sums<rows, vectors> sum;
+  {
+    [[maybe_unused]] const Mode<Chain::flush_mode> mode;
+    begin<Chain, rows, vectors>(sum);
+    const std::byte* row[rows];
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i) row[i] = a.row[i] + first * a.step;
+    const std::int64_t bytes = steps * a.step;
+    for (std::int64_t at = 0; at != bytes; at += a.step) {
+      F32 column[vectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) column[v] = load(b + v * lanes);
+      b += vectors * lanes;
+#pragma GCC unroll 8
+      for (int i = 0; i < rows; ++i) {
+        const F32 lane = broadcast(row[i] + at);
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) sum[i][v] = Chain::step(lane, column[v], sum[i][v]);
+      }
+    }
+    end<Chain, rows, vectors>(sum);
+  }
+  put<rows, vectors>(sum, target);
+}
+
+using Multiply = void (*)(const Rows& a, std::int64_t first, const float* b, std::int64_t steps, const Target& target);
+
+template <typename Chain, int... i>
+constexpr std::array<Multiply, sizeof...(i)> multiply_table(std::integer_sequence<int, i...>) {
+  return {multiply<Chain, i / tile_vectors + 1, i % tile_vectors + 1>...};
+}
+
+// The part of a tile that is in use. Tiles in memory of our own are stored row by row, `vectors` vectors each.
 struct TileShape {
   int rows = 0;     // 1 … tile_rows
   int vectors = 0;  // 1 … tile_vectors
 
+  [[nodiscard]] std::int64_t width() const { return vectors * lanes; }
   [[nodiscard]] int floats() const { return rows * vectors * lanes; }
 };
 
-// One segment: `steps` steps from step `first` of a, and from b.
 template <typename Chain>
-void sum_segment(TileShape shape, const Rows& a, std::int64_t first, const float* b, std::int64_t steps, float* tile) {
-  const Multiply kernel = multiply_of_shape<Chain>[static_cast<std::size_t>((shape.rows - 1) * tile_vectors + shape.vectors - 1)];
-  if constexpr (Chain::flush_mode) {
-    const FlushMode mode;
-    kernel(a, first, b, steps, tile);
-  } else {
-    kernel(a, first, b, steps, tile);
-  }
+[[nodiscard]] Multiply multiply_of(TileShape shape) {
+  static constexpr auto table = multiply_table<Chain>(std::make_integer_sequence<int, tile_rows * tile_vectors>{});
+  return table[static_cast<std::size_t>((shape.rows - 1) * tile_vectors + shape.vectors - 1)];
 }
 
-// The aligned binary tree over tiles. Leaves come with ascending indices below 2^31; absent ones are simply not given.
+// Where the finished tile of a whole sum goes.
+struct Output {
+  float* to = nullptr;
+  std::int64_t stride = 0;
+  std::int64_t columns = 0;
+};
+
+// The aligned binary tree over tiles. Leaves come with ascending indices below 2^54; absent ones are simply not given. Segments within
+// samples are one tree: leaf (sample · 2^L + segment) with 2^L at least the segments of any sample, the missing ones absent.
 //
 // Kept is a stack of finished subtrees. Two leaves belong to children of a node at the level of the highest bit in which their indices
-// differ; a node is closed as soon as a leaf comes that parts from it at a higher level.
+// differ; a node is complete as soon as its last possible leaf is there, or one that parts from it at a higher level.
 class Tree {
  public:
-  void clear(TileShape shape) {
-    floats_ = shape.floats();
-    size_ = 0;
+  explicit Tree(TileShape shape) : shape_(shape) {}
+
+  // Where leaf `index` goes: multiply() joins it with what is complete by it.
+  [[nodiscard]] Target leaf(std::int64_t index) {
+    close(index);
+    const int levels = std::countr_one(static_cast<std::uint64_t>(index));
+    int joins = 0;
+    while (joins < size_ && level(size_ - 1 - joins, index) <= levels) ++joins;
+    const Target target = joined(joins, {tile_[size_ - joins], shape_.width(), shape_.width()});
+    size_ -= joins;
+    index_[size_++] = index;
+    return target;
   }
 
-  // Where the caller writes leaf `index`, before any other call.
-  [[nodiscard]] float* leaf(std::int64_t index) {
-    while (size_ >= 2 && level(size_ - 1, index) > level(size_ - 2, index_[size_ - 1])) join();
-    index_[size_] = index;
-    return tile_[size_++];
-  }
-
-  // The sum, not finished; +0 if there was no leaf.
-  [[nodiscard]] const float* root() {
-    while (size_ >= 2) join();
-    if (size_ == 0) std::memset(tile_[0], 0, sizeof tile_[0]);
-    return tile_[0];
+  // The same for the last leaf: the whole sum goes to `root`.
+  [[nodiscard]] Target last_leaf(std::int64_t index, const Output& root) {
+    close(index);
+    return joined(size_, root);
   }
 
  private:
-  static constexpr int depth = 33;
+  static constexpr int depth = 56;
 
   [[nodiscard]] int level(int place, std::int64_t index) const {
     return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(index_[place] ^ index)));
   }
-  void join() {
-    float* earlier = tile_[size_ - 2];
-    const float* later = tile_[size_ - 1];
-    for (int i = 0; i < floats_; i += lanes) store(earlier + i, load(earlier + i) + load(later + i));
-    index_[size_ - 2] = index_[size_ - 1];
-    --size_;
+  [[nodiscard]] Target joined(int joins, const Output& output) const {
+    return {.to = output.to,
+            .stride = output.stride,
+            .columns = output.columns,
+            .earlier = joins == 0 ? nullptr : tile_[size_ - 1],
+            .joins = joins};
   }
-
-  alignas(64) float tile_[depth][tile_floats];
-  std::int64_t index_[depth];
-  int size_ = 0;
-  int floats_ = 0;
-};
-
-// A whole DOT over `indices` indices, not finished.
-template <typename Chain>
-void sum_segments(Tree& tree, TileShape shape, const Rows& a, std::int64_t first, const float* b, std::int64_t indices, float* tile) {
-  if (indices <= segment) {
-    sum_segment<Chain>(shape, a, first, b, steps_of<Chain>(indices), tile);
-    return;
-  }
-  constexpr std::int64_t stride = segment / Chain::indices_per_step;
-  const std::int64_t steps = steps_of<Chain>(indices);
-  tree.clear(shape);
-  for (std::int64_t at = 0; at < steps; at += stride) {
-    const std::int64_t count = steps - at < stride ? steps - at : stride;
-    sum_segment<Chain>(shape, a, first + at, b + at * shape.vectors * lanes, count, tree.leaf(at / stride));
-  }
-  std::memcpy(tile, tree.root(), static_cast<std::size_t>(shape.floats()) * sizeof(float));
-}
-
-// Finishes a tile and writes its first `columns` columns to rows `stride` apart.
-inline void store_tile(TileShape shape, const float* tile, std::int64_t columns, float* c, std::int64_t stride) {
-  for (int i = 0; i < shape.rows; ++i) {
-    for (int v = 0; v < shape.vectors; ++v) {
-      const F32 finished = load(tile + (i * shape.vectors + v) * lanes) + zero();
-      const std::int64_t rest = columns - v * lanes;
-      float* to = c + i * stride + v * lanes;
-      if (rest >= lanes) {
-        store(to, finished);
-      } else {
-        store_first(to, finished, static_cast<int>(rest));
-      }
+  void close(std::int64_t index) {
+    while (size_ >= 2 && level(size_ - 1, index) > level(size_ - 2, index_[size_ - 1])) {
+      float* earlier = tile_[size_ - 2];
+      const float* later = tile_[size_ - 1];
+      for (int i = 0; i < shape_.floats(); i += lanes) store(earlier + i, load(earlier + i) + load(later + i));
+      index_[size_ - 2] = index_[size_ - 1];
+      --size_;
     }
   }
+
+  TileShape shape_;
+  int size_ = 0;
+  std::int64_t index_[depth];
+  alignas(64) float tile_[depth][tile_floats];
+};
+
+// A DOT over `indices` indices, its segments leaves of `tree` from `leaf` on; one_segment(first step, steps, target) sums each. With a root
+// the last segment is the tree's last leaf; an empty sum is +0.
+template <typename Chain, typename Segment>
+void sum_segments(Tree& tree, std::int64_t leaf, std::int64_t indices, const Output* root, const Segment& one_segment) {
+  constexpr std::int64_t stride = segment / Chain::indices_per_step;
+  const std::int64_t steps = steps_of<Chain>(indices);
+  std::int64_t at = 0;
+  do {
+    const bool last = at + stride >= steps;
+    one_segment(at, last ? steps - at : stride, last && root != nullptr ? tree.last_leaf(leaf, *root) : tree.leaf(leaf));
+    at += stride;
+    ++leaf;
+  } while (at < steps);
 }
 
 }  // namespace godwit::cpu::GODWIT_ISA::gemm
