@@ -1,6 +1,7 @@
 // For this room's tests: a directory of its own, removed at the end, and what they all open.
 #pragma once
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
