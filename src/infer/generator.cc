@@ -1,0 +1,299 @@
+#include "infer/generator.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "infer/memory.h"
+
+namespace godwit::infer {
+
+namespace {
+
+using program::Program;
+using program::Role;
+using program::TensorId;
+
+constexpr std::int64_t prefill_rows_least = 16;
+// Beyond this many rows a product of matrices gains nothing from more of them.
+constexpr std::int64_t prefill_rows_shared = 512;
+// Prepared programs kept: each holds its own bf16 and packed copies of the weights.
+constexpr std::size_t programs_max = 6;
+
+std::int64_t aligned(std::int64_t bytes) {
+  return (bytes + GODWIT_ALIGNMENT - 1) / GODWIT_ALIGNMENT * GODWIT_ALIGNMENT;
+}
+
+Result<void> write(device::Executable& executable, const char* name, const std::vector<std::int32_t>& values) {
+  return executable.write(executable.program().find(name), std::span<const std::int32_t>(values));
+}
+
+// The integer inputs of a prefill or decode run, padding everywhere.
+struct Rows {
+  Rows(std::int64_t rows, std::int64_t samples)
+      : ids(static_cast<std::size_t>(rows), 0),
+        positions(static_cast<std::size_t>(rows), 0),
+        slots(static_cast<std::size_t>(rows), -1),
+        offsets(static_cast<std::size_t>(samples) + 1, 0),
+        last(static_cast<std::size_t>(samples), -1) {}
+
+  void add(std::int32_t id, std::int64_t position, std::size_t slot) {
+    ids[used] = id;
+    positions[used] = static_cast<std::int32_t>(position);
+    slots[used] = static_cast<std::int32_t>(slot);
+    ++used;
+  }
+
+  Result<void> write_to(device::Executable& executable, bool with_last) const {
+    TRY(write(executable, "ids", ids));
+    TRY(write(executable, "positions", positions));
+    TRY(write(executable, "slots", slots));
+    TRY(write(executable, "samples", offsets));
+    if (with_last) TRY(write(executable, "last", last));
+    return {};
+  }
+
+  std::vector<std::int32_t> ids, positions, slots, offsets, last;
+  std::size_t used = 0;
+};
+
+struct Logits {
+  std::vector<float> values, lse;
+  std::size_t width = 0;
+  [[nodiscard]] std::span<const float> row(std::size_t index) const { return std::span(values).subspan(index * width, width); }
+};
+
+Result<Logits> run(device::Executable& executable) {
+  TRY(executable.run());
+  Logits logits;
+  const TensorId id = executable.program().find("logits");
+  logits.width = static_cast<std::size_t>(executable.program().tensor(id).type.shape.width());
+  TRY_ASSIGN(logits.values, executable.read<float>(id));
+  TRY_ASSIGN(logits.lse, executable.read<float>(executable.program().find("lse")));
+  return logits;
+}
+
+}  // namespace
+
+std::string_view finish_name(Finish finish) {
+  switch (finish) {
+    case Finish::stop:
+      return "stop";
+    case Finish::eos:
+      return "eos";
+    case Finish::length:
+      return "length";
+  }
+  return "";
+}
+
+Result<void> check(const Request& request, const model::Model& model, std::int64_t context, bool has_tokenizer, std::string_view name) {
+  if (request.prompt.empty()) return input_error("{} is empty; an answer needs at least one id to follow", name);
+  for (std::size_t i = 0; i < request.prompt.size(); ++i) {
+    const std::int32_t id = request.prompt[i];
+    if (id < 0 || id >= model.vocab_size()) {
+      return input_error("{}: id {} at place {} is outside the model's vocabulary of {} (0 … {})", name, id, i, model.vocab_size(),
+                         model.vocab_size() - 1);
+    }
+  }
+  if (request.max_tokens < 1) return input_error("{}: max_tokens is {}; it must be at least 1", name, request.max_tokens);
+  const auto prompt = static_cast<std::int64_t>(request.prompt.size());
+  if (prompt > context || request.max_tokens > context - prompt) {
+    return input_error("{}: {} prompt tokens and {} new ones do not fit the context of {}; ask for fewer or shorten the prompt", name,
+                       prompt, request.max_tokens, context);
+  }
+  if (!has_tokenizer && !request.stop.empty()) return input_error("{}: stop strings need a tokenizer, and the model has none", name);
+  TRY(check_stop_strings(request.stop));
+  return check(request.sampling);
+}
+
+std::size_t prefill_group(std::span<const std::int64_t> lengths, std::int64_t places) {
+  std::size_t count = 0;
+  std::int64_t rows = 0;
+  while (count < lengths.size() && static_cast<std::int64_t>(count) < places) {
+    rows += lengths[count];
+    if (count > 0 && rows > prefill_rows_shared) break;
+    ++count;
+  }
+  return count;
+}
+
+std::int64_t bucket(std::int64_t rows, std::int64_t least, std::int64_t most) {
+  const auto power = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(std::max(rows, least))));
+  return std::min(power, most);
+}
+
+Result<std::unique_ptr<Generator>> Generator::create(device::Device& device, const model::Model& model, const Weights& weights,
+                                                     const GeneratorOptions& options, std::optional<text::Tokenizer> tokenizer) {
+  CHECK(options.streams > 0 && options.capacity > 0 && options.capacity <= model.context(), "{} streams of {} positions, context {}",
+        options.streams, options.capacity, model.context());
+  auto generator = std::unique_ptr<Generator>(new Generator(device, model, weights, options, std::move(tokenizer)));
+  TRY(generator->allocate_caches());
+  generator->streams_.resize(static_cast<std::size_t>(options.streams));
+  return generator;
+}
+
+Result<void> Generator::allocate_caches() {
+  std::int64_t bytes = 0;
+  const Program program = make_program({false, 1});
+  for (const program::Tensor& tensor : program.tensors) {
+    if (tensor.role != Role::state || !tensor.name.starts_with("cache.")) continue;
+    cache_offsets_.emplace(tensor.name, bytes);
+    bytes += aligned(tensor.type.bytes());
+  }
+  TRY(check_memory(fmt::format("the caches of {} streams of {} positions", options_.streams, options_.capacity), bytes,
+                   "ask for fewer tokens, or decode absorbed"));
+  TRY_ASSIGN(caches_, device_.allocate(bytes));
+  return {};
+}
+
+Program Generator::make_program(Key key) const {
+  const model::Decoding decoding{key.second, options_.streams, options_.capacity, options_.dtype, options_.absorbed};
+  return key.first ? model_.prefill(decoding, options_.streams) : model_.decode(decoding);
+}
+
+Result<device::Executable*> Generator::executable(Key key) {
+  const auto known = std::find_if(programs_.begin(), programs_.end(), [&](const auto& entry) { return entry.first == key; });
+  if (known != programs_.end()) {
+    programs_.splice(programs_.begin(), programs_, known);
+    return &programs_.front().second;
+  }
+  if (programs_.size() == programs_max) programs_.pop_back();
+  TRY_ASSIGN(device::Executable made, prepare(device_, model_, weights_, make_program(key), [&](device::Executable& executable) {
+               for (const auto& [name, offset] : cache_offsets_) executable.bind(executable.program().find(name), caches_, offset);
+             }));
+  programs_.emplace_front(key, std::move(made));
+  return &programs_.front().second;
+}
+
+Result<void> Generator::weights_changed() {
+  CHECK(live_ == 0, "the weights changed under {} live streams", live_);
+  for (auto& entry : programs_) TRY(entry.second.refresh());
+  return {};
+}
+
+Result<std::uint64_t> Generator::submit(Request request) {
+  TRY(check(request, model_, options_.capacity, tokenizer_.has_value(), fmt::format("prompt {}", next_ticket_)));
+  queue_.push_back({next_ticket_, std::move(request)});
+  return next_ticket_++;
+}
+
+Result<std::vector<Event>> Generator::step() {
+  std::vector<Event> events;
+  std::vector<std::size_t> running;
+  for (std::size_t slot = 0; slot < streams_.size(); ++slot) {
+    if (streams_[slot]) running.push_back(slot);
+  }
+  if (!queue_.empty() && live_ < options_.streams) TRY(prefill(events));
+  if (!running.empty()) TRY(decode(running, events));
+  return events;
+}
+
+Result<void> Generator::prefill(std::vector<Event>& events) {
+  std::vector<std::int64_t> lengths;
+  for (const Waiting& waiting : queue_) lengths.push_back(static_cast<std::int64_t>(waiting.request.prompt.size()));
+  const std::size_t count = prefill_group(lengths, options_.streams - live_);
+  std::int64_t total = 0;
+  for (std::size_t i = 0; i < count; ++i) total += lengths[i];
+
+  Rows rows(bucket(total, prefill_rows_least, std::max(options_.capacity, prefill_rows_shared)), options_.streams);
+  std::vector<std::size_t> slots;
+  std::size_t slot = 0;
+  for (std::size_t s = 0; s < count; ++s) {
+    while (streams_[slot]) ++slot;
+    Waiting waiting = std::move(queue_.front());
+    queue_.pop_front();
+    for (std::size_t t = 0; t < waiting.request.prompt.size(); ++t) rows.add(waiting.request.prompt[t], static_cast<std::int64_t>(t), slot);
+    rows.last[s] = static_cast<std::int32_t>(rows.used) - 1;
+    Stream stream{waiting.ticket, std::move(waiting.request), std::nullopt};
+    if (tokenizer_) stream.text.emplace(*tokenizer_, stream.request.stop);
+    streams_[slot] = std::move(stream);
+    ++live_;
+    slots.push_back(slot);
+    std::fill(rows.offsets.begin() + static_cast<std::ptrdiff_t>(s) + 1, rows.offsets.end(), static_cast<std::int32_t>(rows.used));
+  }
+  TRY_ASSIGN(device::Executable* const program, executable({true, static_cast<std::int64_t>(rows.ids.size())}));
+  TRY(rows.write_to(*program, true));
+  TRY_ASSIGN(const Logits logits, run(*program));
+  for (std::size_t s = 0; s < count; ++s) {
+    TRY_ASSIGN(Event event, take(slots[s], logits.row(s), logits.lse[s]));
+    events.push_back(std::move(event));
+  }
+  return {};
+}
+
+Result<void> Generator::decode(std::span<const std::size_t> slots, std::vector<Event>& events) {
+  Rows rows(bucket(static_cast<std::int64_t>(slots.size()), 1, options_.streams), 1);
+  for (const std::size_t slot : slots) {
+    const Stream& stream = *streams_[slot];
+    rows.add(stream.last, static_cast<std::int64_t>(stream.request.prompt.size()) + stream.generated - 1, slot);
+  }
+  rows.offsets[1] = static_cast<std::int32_t>(slots.size());
+  TRY_ASSIGN(device::Executable* const program, executable({false, static_cast<std::int64_t>(rows.ids.size())}));
+  TRY(rows.write_to(*program, false));
+  TRY_ASSIGN(const Logits logits, run(*program));
+  for (std::size_t r = 0; r < slots.size(); ++r) {
+    TRY_ASSIGN(Event event, take(slots[r], logits.row(r), logits.lse[r]));
+    events.push_back(std::move(event));
+  }
+  return {};
+}
+
+Result<Event> Generator::take(std::size_t slot, std::span<const float> logits, float lse) {
+  Stream& stream = *streams_[slot];
+  const Request& request = stream.request;
+  if (!std::isfinite(lse)) {
+    return world_error("prompt {}: the logits of new token {} are not finite (log_sum_exp {}); the weights are damaged or diverged",
+                       stream.ticket, stream.generated, lse);
+  }
+  Event event;
+  event.ticket = stream.ticket;
+  event.id = choose(logits, request.sampling, draw(request.seed, request.sample, static_cast<std::uint64_t>(stream.generated)));
+  event.logprob = logits[static_cast<std::size_t>(event.id)] - lse;
+  stream.last = event.id;
+  ++stream.generated;
+  bool stopped = false;
+  if (stream.text) {
+    AnswerText::Piece piece = stream.text->push(event.id);
+    event.text = std::move(piece.text);
+    stopped = piece.stopped;
+  }
+  if (stopped) {
+    event.finish = Finish::stop;
+  } else if (request.eos == event.id) {
+    event.finish = Finish::eos;
+  } else if (stream.generated == request.max_tokens) {
+    event.finish = Finish::length;
+  }
+  if (event.finish) {
+    if (stream.text && !stopped) event.text += stream.text->finish();
+    streams_[slot].reset();
+    --live_;
+  }
+  return event;
+}
+
+Result<std::vector<Answer>> Generator::generate(std::span<const Request> requests,
+                                                const std::function<Result<void>(const Event&)>& on_event) {
+  CHECK(idle(), "other requests are being answered");
+  const std::uint64_t first = next_ticket_;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    TRY(check(requests[i], model_, options_.capacity, tokenizer_.has_value(), fmt::format("prompt {}", i)));
+  }
+  for (const Request& request : requests) TRY(submit(request));
+  std::vector<Answer> answers(requests.size());
+  while (!idle()) {
+    TRY_ASSIGN(const std::vector<Event> events, step());
+    for (const Event& event : events) {
+      if (on_event) TRY(on_event(event));
+      Answer& answer = answers[static_cast<std::size_t>(event.ticket - first)];
+      answer.ids.push_back(event.id);
+      answer.logprobs.push_back(event.logprob);
+      answer.text += event.text;
+      if (event.finish) answer.finish = *event.finish;
+    }
+  }
+  return answers;
+}
+
+}  // namespace godwit::infer

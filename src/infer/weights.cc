@@ -1,0 +1,56 @@
+#include "infer/weights.h"
+
+#include "infer/memory.h"
+
+namespace godwit::infer {
+
+namespace {
+
+std::int64_t aligned(std::int64_t bytes) {
+  return (bytes + GODWIT_ALIGNMENT - 1) / GODWIT_ALIGNMENT * GODWIT_ALIGNMENT;
+}
+
+}  // namespace
+
+Result<Weights> Weights::load(device::Device& device, const model::Model& model, const ReadParameter& read) {
+  Weights weights;
+  std::int64_t bytes = 0;
+  for (const model::Parameter& p : model.parameters()) {
+    if (p.mtp) continue;
+    weights.offsets_.emplace(p.name, bytes);
+    bytes += aligned(p.shape.count() * static_cast<std::int64_t>(sizeof(float)));
+  }
+  TRY(check_memory("the model's weights", bytes, "take a smaller model or a larger machine"));
+  TRY_ASSIGN(weights.buffer_, device.allocate(bytes));
+  std::byte* host = weights.buffer_.host();
+  if (host == nullptr)
+    return world_error("device {}: weights can only be loaded where the host addresses the device's memory", device.name());
+  for (std::size_t i = 0; i < model.parameters().size(); ++i) {
+    const model::Parameter& p = model.parameters()[i];
+    if (p.mtp) continue;
+    auto* values = reinterpret_cast<float*>(host + weights.offsets_.at(p.name));
+    TRY(read(i, std::span(values, static_cast<std::size_t>(p.shape.count()))));
+  }
+  return weights;
+}
+
+void Weights::bind(device::Executable& executable) const {
+  for (const auto& [name, offset] : offsets_) {
+    const program::TensorId id = executable.program().find(name);
+    if (id != program::TensorId::none) executable.bind(id, buffer_, offset);
+  }
+}
+
+Result<device::Executable> prepare(device::Device& device, const model::Model& model, const Weights& weights, program::Program program,
+                                   const std::function<void(device::Executable&)>& bind) {
+  TRY_ASSIGN(device::Executable executable, device.prepare(std::move(program)));
+  if (bind) bind(executable);
+  weights.bind(executable);
+  for (const model::Constant& constant : model.constants(executable.program())) {
+    TRY(executable.write(executable.program().find(constant.name), std::span<const float>(constant.values)));
+  }
+  TRY(executable.refresh());
+  return executable;
+}
+
+}  // namespace godwit::infer
