@@ -500,28 +500,27 @@ inline Matrix matrix(const View& view) {
   return {view.as<const std::byte>(), row_bytes(view)};
 }
 
+// The whole family is instantiated once per instruction set, in gemm.cc. `operand` says the type.
+std::int64_t products_workspace(const Products& p, const View& operand, int threads);
+void run_products(const Products& p, const View& operand, Pool& pool, std::byte* workspace);
+std::int64_t gradients_workspace(const Gradients& p, const View& operand, int threads);
+void run_gradients(const Gradients& p, const View& operand, Pool& pool, std::byte* workspace);
+
 template <Products (*of)(const Call&)>
 std::int64_t workspace_of_products(const Call& call) {
-  return with_chain(call.in[0], [&](auto chain) { return products_workspace<decltype(chain)>(of(call), call.pool->threads()); });
+  return products_workspace(of(call), call.in[0], call.pool->threads());
 }
-
 template <Products (*of)(const Call&)>
 void run_products(const Call& call) {
-  const Products p = of(call);
-  if (p.rows.offsets != nullptr) clear_unused(p, *call.pool);
-  with_chain(call.in[0], [&](auto chain) { products<decltype(chain)>(p, *call.pool, call.workspace); });
+  run_products(of(call), call.in[0], *call.pool, call.workspace);
 }
-
 template <Gradients (*of)(const Call&)>
 std::int64_t workspace_of_gradients(const Call& call) {
-  return with_chain(call.in[0],
-                    [&](auto chain) { return GradientsRun<decltype(chain)>(of(call), call.pool->threads(), nullptr).workspace(); });
+  return gradients_workspace(of(call), call.in[0], call.pool->threads());
 }
-
 template <Gradients (*of)(const Call&)>
 void run_gradients(const Call& call) {
-  const Gradients p = of(call);
-  with_chain(call.in[0], [&](auto chain) { GradientsRun<decltype(chain)>(p, call.pool->threads(), call.workspace).run(*call.pool); });
+  run_gradients(of(call), call.in[0], *call.pool, call.workspace);
 }
 
 }  // namespace godwit::cpu::GODWIT_ISA::gemm

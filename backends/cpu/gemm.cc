@@ -1,0 +1,23 @@
+// The matmul family's instantiations: compiled once per instruction set.
+#include "gemm.h"
+
+namespace godwit::cpu::GODWIT_ISA::gemm {
+
+std::int64_t products_workspace(const Products& p, const View& operand, int threads) {
+  return with_chain(operand, [&](auto chain) { return products_workspace<decltype(chain)>(p, threads); });
+}
+
+void run_products(const Products& p, const View& operand, Pool& pool, std::byte* workspace) {
+  if (p.rows.offsets != nullptr) clear_unused(p, pool);
+  with_chain(operand, [&](auto chain) { products<decltype(chain)>(p, pool, workspace); });
+}
+
+std::int64_t gradients_workspace(const Gradients& p, const View& operand, int threads) {
+  return with_chain(operand, [&](auto chain) { return GradientsRun<decltype(chain)>(p, threads, nullptr).workspace(); });
+}
+
+void run_gradients(const Gradients& p, const View& operand, Pool& pool, std::byte* workspace) {
+  with_chain(operand, [&](auto chain) { GradientsRun<decltype(chain)>(p, pool.threads(), workspace).run(pool); });
+}
+
+}  // namespace godwit::cpu::GODWIT_ISA::gemm
