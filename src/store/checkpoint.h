@@ -1,17 +1,27 @@
 // Checkpoints: a whole state on disk, found to be exactly itself or not loaded at all.
 //
 // `root` is RUN/checkpoints; the checkpoint of step N is the directory root/N (decimal). It is written aside (a name that begins with a
-// dot), synced, renamed; a crash leaves the old ones and at most a dotted directory that the next start removes. Inside: state.safetensors
-// (every tensor of the state list, sharded when large) and manifest.json (format version, step, profile, the digests of every block, of
-// every file, the state's digest, and last a digest of the manifest's own bytes). Any flipped, missing or extra byte, file or name is found
-// on load.
+// dot), synced, renamed; a crash leaves the old ones and at most a dotted directory that remove_temporaries (base/file.h) removes.
+//
+// Inside lie state.safetensors (the state list; where it is large, state-0000i-of-0000N.safetensors) and manifest.json:
+//
+//     {"format": "godwit checkpoint", "version": 1, "step", "profile", "digest": of the state,
+//      "files": [{"name", "bytes", "header_bytes", "header_sha256", "sha256"}],
+//      "tensors": [{"name", "dtype", "shape", "file": index, "offset": in the file, "bytes", "blocks": [XXH3-128 of each 64 KiB]}],
+//      "manifest_sha256": of the manifest's text before the comma in front of this member}
+//
+// The manifest vouches for itself, then for every byte of every file: the safetensors header by its SHA-256, the rest block by block (the
+// files' own "sha256" is for people: sha256sum). Any flipped, missing or extra byte, file or name is found on load. Files are read, not
+// mapped: a disk that fails is an error too.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -25,16 +35,19 @@ struct CheckpointInfo {
   Digest digest;        // of the state
 };
 
-// Writes the checkpoint of `step` from memory whose digests were taken already; replaces nothing (an equal one that exists and verifies
-// is left; a bad one of the same step is replaced). A full disk leaves every earlier checkpoint as it was.
+// Writes the checkpoint of `step` from memory whose digests were taken already; memory that no longer has them is an error that names the
+// block, and nothing is written. Replaces no good checkpoint: of the same step, an equal one is left, a bad one is replaced, and another
+// good one is an error of kind differs. A full disk, or a crash, leaves every earlier checkpoint as it was. A file gets at most
+// shard_bytes_max bytes, or a single tensor.
 [[nodiscard]] Result<void> write_checkpoint(const std::filesystem::path& root, std::uint64_t step, const StateList& state,
-                                            std::span<const TensorDigest> digests, std::string_view profile);
+                                            std::span<const TensorDigest> digests, std::string_view profile,
+                                            std::uint64_t shard_bytes_max = std::uint64_t{4} << 30);
 
 // Steps that have a (finished) checkpoint directory, ascending. Good or bad is not looked at.
 [[nodiscard]] Result<std::vector<std::uint64_t>> list_checkpoints(const std::filesystem::path& root);
 
-// Reads a checkpoint into `state`: names, dtypes and shapes must be exactly those. Every byte is checked before the call returns; on error
-// the memory's content is undefined. Errors say which file, which tensor, which block.
+// Reads a checkpoint into `state`: names, dtypes, shapes and their order must be exactly those. Every byte is checked before the call
+// returns; on error the memory's content is undefined. Errors say which file, which tensor, which block.
 [[nodiscard]] Result<CheckpointInfo> load_checkpoint(const std::filesystem::path& root, std::uint64_t step, const StateList& state);
 
 // Verifies without loading into anything, and tells what it holds.
@@ -44,20 +57,25 @@ struct CheckpointContent {
 };
 [[nodiscard]] Result<CheckpointContent> verify_checkpoint(const std::filesystem::path& root, std::uint64_t step);
 
-// Some tensors of a checkpoint by name as F32, checked likewise (serving, export: weights without moments).
+// Some tensors of a checkpoint, by name (serving, export: weights without moments). Everything is verified when it is opened, and what is
+// read is verified again. The files stay open: retention may remove the checkpoint meanwhile. Thread-safe; copies share the files.
 class CheckpointReader {
  public:
+  struct Opened;  // private to checkpoint.cc
   [[nodiscard]] static Result<CheckpointReader> open(const std::filesystem::path& root, std::uint64_t step);
-  [[nodiscard]] const CheckpointContent& content() const { return content_; }
+  [[nodiscard]] const CheckpointContent& content() const;
+  // Null if there is none of that name.
+  [[nodiscard]] const TensorDigest* find(std::string_view tensor) const;
+  // The tensor's bytes; an error if there is no such tensor or it has not bytes.size() bytes.
   [[nodiscard]] Result<void> read(std::string_view tensor, std::span<std::byte> bytes) const;
 
  private:
-  std::filesystem::path directory_;
-  CheckpointContent content_;
+  CheckpointReader() = default;
+  std::shared_ptr<const Opened> opened_;
 };
 
-// The newest checkpoint that loads; older ones are tried in turn, and each bad one is described in `refused` ("checkpoint 400: …"). Nothing
-// if there is none.
+// The newest checkpoint that loads; older ones are tried in turn, and each bad one is described in `refused`. Nothing if there is none: a
+// run must not begin anew then unless `refused` is empty too.
 [[nodiscard]] Result<std::optional<CheckpointInfo>> load_newest(const std::filesystem::path& root, const StateList& state,
                                                                 std::vector<std::string>& refused);
 
@@ -65,7 +83,7 @@ class CheckpointReader {
 struct Retention {
   std::uint64_t last = 2;
   std::uint64_t every = 0;
-  std::vector<std::uint64_t> keep;
+  std::vector<std::uint64_t> keep = {};
 };
 [[nodiscard]] std::vector<std::uint64_t> steps_to_remove(std::span<const std::uint64_t> steps, const Retention& retention);
 [[nodiscard]] Result<void> apply_retention(const std::filesystem::path& root, const Retention& retention);
