@@ -19,6 +19,11 @@ std::string scale_name(std::string_view weight) {
   return std::string(weight).append(scale_suffix);
 }
 
+// How many blocks a side of a matrix has. Not (x + 127) / 128: an empty matrix may claim 2^64 - 1 rows.
+std::uint64_t scale_blocks(std::uint64_t size) {
+  return size / scale_block + (size % scale_block != 0);
+}
+
 // Which tensors each shard should hold, sorted by shard.
 Result<std::map<std::string, std::vector<std::string>>> read_index(const fs::path& path) {
   TRY_ASSIGN(const std::string text, read_file(path));
@@ -118,39 +123,40 @@ std::vector<std::string> TensorSource::weight_names() const {
   return weights;
 }
 
-Result<void> TensorSource::read_f32(std::string_view name, std::span<float> out) const {
+Result<void> TensorSource::check_readable(std::string_view name) const {
   const auto* entry = find(name);
   if (entry == nullptr) return input_error("{}: has no tensor {}", files_.empty() ? std::string() : files_.front().name(), name);
   const std::string& file = file_of(name);
   if (!is_readable_as_f32(entry->dtype)) {
     return input_error("{}: {} is {}; weights are read from F32, BF16, F16 or F8_E4M3", file, name, dtype_name(entry->dtype));
   }
-  const std::uint64_t count = entry->bytes.size() / dtype_bytes(entry->dtype);
-  if (count != out.size())
-    return input_error("{}: {} has shape {}, {} elements are wanted", file, name, shape_text(entry->shape), out.size());
-  if (entry->dtype != FileDtype::f8_e4m3) {
-    to_f32(entry->dtype, entry->bytes, out);
-    return {};
-  }
-
+  if (entry->dtype != FileDtype::f8_e4m3) return {};
   const auto* scale = find(scale_name(name));
   if (scale == nullptr) return input_error("{}: {} is F8_E4M3 but there is no {}", file, name, scale_name(name));
   if (entry->shape.size() != 2) return input_error("{}: {} is F8_E4M3 of shape {}, not a matrix", file, name, shape_text(entry->shape));
-  const std::uint64_t rows = entry->shape[0], columns = entry->shape[1];
-  // Not (x + 127) / 128: an empty matrix may claim 2^64 - 1 rows.
-  auto blocks = [](std::uint64_t size) { return size / scale_block + (size % scale_block != 0); };
-  const std::vector<std::uint64_t> expected = {blocks(rows), blocks(columns)};
+  const std::vector<std::uint64_t> expected = {scale_blocks(entry->shape[0]), scale_blocks(entry->shape[1])};
   if (scale->dtype != FileDtype::f32 || scale->shape != expected) {
     return input_error("{}: {} is {} {}, but {} of shape {} needs F32 {}", file_of(scale->name), scale->name, dtype_name(scale->dtype),
                        shape_text(scale->shape), name, shape_text(entry->shape), shape_text(expected));
   }
-  if (count == 0) return {};
-  to_f32(entry->dtype, entry->bytes, out);
-  std::vector<float> scales(static_cast<std::size_t>(expected[0] * expected[1]));
-  to_f32(FileDtype::f32, scale->bytes, scales);
+  return {};
+}
+
+Result<void> TensorSource::read_f32(std::string_view name, std::span<float> out) const {
+  TRY(check_readable(name));
+  const auto& entry = *find(name);
+  const std::uint64_t count = entry.bytes.size() / dtype_bytes(entry.dtype);
+  if (count != out.size())
+    return input_error("{}: {} has shape {}, {} elements are wanted", file_of(name), name, shape_text(entry.shape), out.size());
+  to_f32(entry.dtype, entry.bytes, out);
+  if (entry.dtype != FileDtype::f8_e4m3 || count == 0) return {};
+  const auto& scale = *find(scale_name(name));
+  const std::uint64_t rows = entry.shape[0], columns = entry.shape[1], scale_columns = scale.shape[1];
+  std::vector<float> scales(scale.bytes.size() / sizeof(float));
+  to_f32(FileDtype::f32, scale.bytes, scales);
   for (std::size_t row = 0; row < rows; ++row) {
     float* const values = out.data() + row * columns;
-    const float* const factors = scales.data() + row / scale_block * expected[1];
+    const float* const factors = scales.data() + row / scale_block * scale_columns;
     for (std::size_t column = 0; column < columns; ++column) values[column] *= factors[column / scale_block];
   }
   return {};

@@ -32,6 +32,8 @@ class TensorSource {
   // The file that holds a tensor, for messages.
   const std::string& file_of(std::string_view name) const;
 
+  // Whether read_f32 can read a tensor: an error if it is missing, of a type or without the scales that takes, whatever its size.
+  [[nodiscard]] Result<void> check_readable(std::string_view name) const;
   // The tensor as f32, from F32, BF16, F16, or F8_E4M3 times its NAME_scale_inv: an F32 factor for each block of 128 × 128 elements of a
   // matrix, blocks at the right and lower edge being cut off. An error if it is missing, of another type, or has not out.size() elements.
   [[nodiscard]] Result<void> read_f32(std::string_view name, std::span<float> out) const;

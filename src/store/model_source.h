@@ -1,11 +1,13 @@
 // MODEL as the command line understands it: a Hugging Face directory, a run directory (its newest good checkpoint), RUN@STEP or RUN@best.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/digest.h"
@@ -19,15 +21,15 @@ namespace godwit::store {
 // byte against its digests.
 class ModelSource {
  public:
-  // Warnings (no MTP layer in the files although the config has one, unknown extra files) go to the log. Errors name file, tensor, both
-  // shapes.
+  // Warnings (an MTP layer that only the config or only the files have, a checkpoint passed over because it is damaged) go to the log.
+  // Errors name file, tensor, both shapes. A run that trains meanwhile is not disturbed.
   [[nodiscard]] static Result<ModelSource> open(const std::string& model);
 
   [[nodiscard]] const model::Model& model() const { return *model_; }
   // "f32" or "bf16": what config.json or the run states.
   [[nodiscard]] const std::string& dtype() const { return dtype_; }
   [[nodiscard]] const std::string& description() const { return description_; }
-  // The values of model().parameters()[index] as f32, experts stacked.
+  // The values of model().parameters()[index] as f32, experts stacked. Thread-safe.
   [[nodiscard]] Result<void> read(std::size_t index, std::span<float> values) const;
   // The tokenizer, if the model has one.
   [[nodiscard]] Result<std::optional<text::Tokenizer>> tokenizer() const;
@@ -52,8 +54,10 @@ struct ExportOptions {
   bool with_mtp = false;
   std::int64_t shard_bytes_max = std::int64_t{5} << 30;
 };
-// Writes a Hugging Face directory: config.json, generation_config.json, weights (single or sharded), tokenizer files and chat template
-// where the model has a tokenizer. Refuses a directory that exists and is not empty. Written aside and renamed.
+// Writes a Hugging Face directory: config.json, generation_config.json, weights (single or sharded; e_score_correction_bias always F32),
+// tokenizer files and chat template where the model has a tokenizer. Refuses a directory that exists and is not empty, an MTP layer the
+// model does not have, and a value that the dtype can only hold as infinity. What other engines will not read is a warning in the log.
+// Written aside (".NAME.PID.tmp" beside it) and renamed: after an error there is nothing.
 [[nodiscard]] Result<void> export_huggingface(const ModelSource& source, const std::filesystem::path& directory,
                                               const ExportOptions& options);
 
