@@ -115,7 +115,7 @@ TEST_P(HuggingFace, LogitsGradientsAndAdamW) {
   auto source = store::ModelSource::open((fs::path(GODWIT_SOURCE_DIR) / "tests/golden" / GetParam()).string());
   ASSERT_TRUE(source.ok()) << source.error().message;
   const model::Model& model = source->model();
-  auto device = device::Device::open({.backend = "cpu", .threads = 2});
+  auto device = device::Device::open({.backend = "cpu", .threads = 2, .isa = ""});
   ASSERT_TRUE(device.ok());
 
   const auto rows = golden.ids("input_ids");
@@ -130,7 +130,7 @@ TEST_P(HuggingFace, LogitsGradientsAndAdamW) {
 
   // Logits of all rows, also the last of each sequence: an evaluation over T rows without a label for the last.
   {
-    auto prepared = (*device)->prepare(model.training({count * length, count, program::Dtype::f32}, {.gradients = false, .logits = true}));
+    auto prepared = (*device)->prepare(model.training({count * length, count, program::Dtype::f32}, {.gradients = false, .mtp = false, .balance_loss = false, .logits = true, .recompute = false}));
     ASSERT_TRUE(prepared.ok()) << prepared.error().message;
     device::Executable executable = std::move(prepared).value();
     for (std::size_t i = 0; i < model.parameters().size(); ++i) {
