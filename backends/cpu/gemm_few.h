@@ -20,7 +20,7 @@ template <typename Chain, Layout layout, int rows>
   {
     [[maybe_unused]] const Mode<Chain::flush_mode> mode;
     begin<Chain, rows, few_vectors>(sum);
-    const auto add = [&](int v, std::int64_t step, F32 x) {
+    const auto add = [&](int v, std::int64_t step, F32 x) __attribute__((always_inline)) {
 #pragma GCC unroll 8
       for (int i = 0; i < rows; ++i) sum[i][v] = Chain::step(broadcast(a.row[i] + step * a.step), x, sum[i][v]);
     };
@@ -32,11 +32,13 @@ template <typename Chain, Layout layout, int rows>
         for (int v = 0; v < few_vectors; ++v) {
           const std::int64_t column = columns.begin + v * lanes;
           const int n = part(columns.end - column);
-          if (n > 0) block_across<Chain>(b, column, n, indices, range, [&](std::int64_t step, F32 x) { add(v, step, x); });
+          if (n > 0)
+            block_across<Chain>(
+                b, column, n, indices, range, [&](std::int64_t step, F32 x) __attribute__((always_inline)) { add(v, step, x); });
         }
       }
     } else {
-      const auto add_all = [&](std::int64_t step, auto part_of) {
+      const auto add_all = [&](std::int64_t step, auto part_of) __attribute__((always_inline)) {
 #pragma GCC unroll 2
         for (int v = 0; v < few_vectors; ++v) {
           const std::int64_t column = columns.begin + v * lanes;

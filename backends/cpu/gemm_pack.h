@@ -48,7 +48,7 @@ template <typename Chain>
 
 // The lanes of n ≤ 16 neighbouring columns at one step, where k runs down the rows of m and has `indices` indices.
 template <typename Chain>
-F32 lanes_down(Matrix m, std::int64_t first_column, int n, std::int64_t step, std::int64_t indices) {
+[[gnu::always_inline]] inline F32 lanes_down(Matrix m, std::int64_t first_column, int n, std::int64_t step, std::int64_t indices) {
   const std::int64_t offset = first_column * static_cast<std::int64_t>(sizeof(typename Chain::Operand));
   if constexpr (Chain::indices_per_step == 2) {
     const I32 even = shift_right<16>(bits(some_bf16(m.row(2 * step) + offset, n)));
@@ -79,14 +79,16 @@ void pack_down(Matrix m, std::int64_t indices, Range columns, Range range, float
   }
 }
 
-inline void transpose(I32 (&r)[lanes]) {
+[[gnu::always_inline]] inline void transpose(I32 (&r)[lanes]) {
 #if defined(GODWIT_SIMD_512)
   __m512i t[16];
+#pragma GCC unroll 16
   for (int i = 0; i < 16; i += 2) {
     t[i] = _mm512_unpacklo_epi32(r[i].v, r[i + 1].v);
     t[i + 1] = _mm512_unpackhi_epi32(r[i].v, r[i + 1].v);
   }
   __m512i u[16];
+#pragma GCC unroll 16
   for (int i = 0; i < 16; i += 4) {
     u[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
     u[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
@@ -94,6 +96,7 @@ inline void transpose(I32 (&r)[lanes]) {
     u[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
   }
   // u[4g + j] holds, in its four quarters q, rows 4g … 4g+3 of column 4q + j: a 4×4 transpose of quarters is left.
+#pragma GCC unroll 16
   for (int j = 0; j < 4; ++j) {
     const __m512i low01 = _mm512_shuffle_i32x4(u[j], u[j + 4], 0x44);
     const __m512i high01 = _mm512_shuffle_i32x4(u[j], u[j + 4], 0xEE);
@@ -107,16 +110,19 @@ inline void transpose(I32 (&r)[lanes]) {
 #elif defined(GODWIT_SIMD_256)
   const auto eight = [](__m256i(&m)[8]) {
     __m256i t[8];
+#pragma GCC unroll 16
     for (int i = 0; i < 8; i += 2) {
       t[i] = _mm256_unpacklo_epi32(m[i], m[i + 1]);
       t[i + 1] = _mm256_unpackhi_epi32(m[i], m[i + 1]);
     }
+#pragma GCC unroll 16
     for (int g = 0; g < 2; ++g) {
       m[4 * g] = _mm256_unpacklo_epi64(t[4 * g], t[4 * g + 2]);
       m[4 * g + 1] = _mm256_unpackhi_epi64(t[4 * g], t[4 * g + 2]);
       m[4 * g + 2] = _mm256_unpacklo_epi64(t[4 * g + 1], t[4 * g + 3]);
       m[4 * g + 3] = _mm256_unpackhi_epi64(t[4 * g + 1], t[4 * g + 3]);
     }
+#pragma GCC unroll 16
     for (int j = 0; j < 4; ++j) {
       const __m256i low = _mm256_permute2x128_si256(m[j], m[j + 4], 0x20);
       const __m256i high = _mm256_permute2x128_si256(m[j], m[j + 4], 0x31);
@@ -125,13 +131,17 @@ inline void transpose(I32 (&r)[lanes]) {
     }
   };
   __m256i quarter[2][2][8];  // [rows][columns]
+#pragma GCC unroll 16
   for (int i = 0; i < lanes; ++i) {
     quarter[i / 8][0][i % 8] = r[i].a;
     quarter[i / 8][1][i % 8] = r[i].b;
   }
+#pragma GCC unroll 16
   for (auto& rows : quarter) {
+#pragma GCC unroll 16
     for (auto& block : rows) eight(block);
   }
+#pragma GCC unroll 16
   for (int i = 0; i < lanes; ++i) {
     r[i].a = quarter[0][i / 8][i % 8];
     r[i].b = quarter[1][i / 8][i % 8];
@@ -168,7 +178,7 @@ template <typename Chain, typename Body>
     }
   }
   transpose(block);
-  const auto one_lane = [&](int i) {
+  const auto one_lane = [&](int i) __attribute__((always_inline)) {
     if constexpr (steps_per_lane<Chain> == 1) {
       body(first_lane + i, from_bits(block[i]));
     } else {
@@ -195,9 +205,9 @@ void pack_across(Matrix m, std::int64_t indices, Range columns, Range range, flo
     const std::int64_t column = columns.begin + v * lanes;
     for (std::int64_t at = range.begin; at < range.end; at += steps_per_block<Chain>) {
       const std::int64_t rest = range.end - at;
-      block_across<Chain>(m, column, part(columns.end - column), indices,
-                          {at, at + (rest < steps_per_block<Chain> ? rest : steps_per_block<Chain>)},
-                          [&](std::int64_t step, F32 x) { store(panel + (step * vectors + v) * lanes, x); });
+      block_across<Chain>(
+          m, column, part(columns.end - column), indices, {at, at + (rest < steps_per_block<Chain> ? rest : steps_per_block<Chain>)},
+          [&](std::int64_t step, F32 x) __attribute__((always_inline)) { store(panel + (step * vectors + v) * lanes, x); });
     }
   }
 }

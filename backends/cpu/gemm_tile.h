@@ -59,26 +59,16 @@ struct Bf16Chain {
 
 #else
 
-// ffma of rule 8 without hardware for it. The product of two bf16 is exact in binary64; the sum is rounded there to odd, after which
-// rounding to binary32 is as if it were the only one (53 ≥ 24 + 2).
+// ffma of rule 8 without hardware for it. The product of two bf16 has at most 16 bits and is exact in binary64. Where the sum is not, its
+// two terms lie so far apart that the larger, which binary32 holds, is the result of either rounding: the second one does no harm.
 inline float fma_flush(float a, float b, float c) {
   const auto no_subnormal = [](float x) {
     const auto word = std::bit_cast<std::uint32_t>(x);
     return (word & 0x7F800000u) == 0 ? std::bit_cast<float>(word & 0x80000000u) : x;
   };
-  const double product = static_cast<double>(no_subnormal(a)) * static_cast<double>(no_subnormal(b));
-  const double addend = no_subnormal(c);
-  double sum = product + addend;
-  if (!(std::fabs(sum) <= 0x1p1000)) return static_cast<float>(sum);
-  const double back = sum - product;
-  const double error = (product - (sum - back)) + (addend - back);
-  if (error != 0.0 && (std::bit_cast<std::uint64_t>(sum) & 1u) == 0) {
-    const bool away = (error > 0.0) == (sum > 0.0);
-    sum = std::bit_cast<double>(std::bit_cast<std::uint64_t>(sum) + (away ? 1u : ~std::uint64_t{0}));
-  }
+  const double sum = static_cast<double>(no_subnormal(a)) * static_cast<double>(no_subnormal(b)) + static_cast<double>(no_subnormal(c));
   constexpr double tiny = 0x1p-126 - 0x1p-151;  // below it, 24 bits of any exponent round to less than 2^-126
-  if (std::fabs(sum) < tiny) return std::copysign(0.0f, static_cast<float>(sum));
-  return static_cast<float>(sum);
+  return static_cast<float>(std::fabs(sum) < tiny ? std::copysign(0.0, sum) : sum);
 }
 
 struct Bf16Chain {
