@@ -88,7 +88,7 @@ Result<void> Run::begin_fresh() {
       std::copy(values.begin(), values.end(), weight.begin());
     }
   }
-  state_->cursor = setup_.dataset->begin();
+  state_->set_cursor(setup_.dataset->begin());
   return {};
 }
 
@@ -160,7 +160,7 @@ Result<void> Run::evaluate() {
 
 Result<void> Run::step() {
   const double began = monotonic_seconds();
-  data::Cursor cursor = state_->cursor;
+  data::Cursor cursor = state_->cursor();
   TRY_ASSIGN(const std::vector<data::Sample> samples, setup_.dataset->next(cursor, setup_.settings.run.batch));
   TRY_ASSIGN(const Proposal proposal, engine_->propose(samples, options_.interrupted));
   TRY_ASSIGN(const float norm, engine_->gradient_norm());
@@ -175,7 +175,7 @@ Result<void> Run::step() {
   TRY_ASSIGN(const Applied applied, engine_->apply());
   state_->scalars.step = next;
   state_->scalars.tokens += static_cast<std::uint64_t>(proposal.predictions);
-  state_->cursor = cursor;
+  state_->set_cursor(cursor);
   digests_ = store::digest_tensors(state_->list(), options_.device.threads);
   digest_ = state_digest(digests_);
   if (const auto committed = journal_->committed(next)) {
@@ -282,7 +282,7 @@ Result<RunResult> train(const RunOptions& options) {
   TRY_ASSIGN(lock, LockFile::acquire(directory.lock(), fmt::format("run '{}'", directory.root.string()),
                                      fmt::format("stop it first, or look on with: godwit status {} --watch", directory.root.string()),
                                      std::chrono::seconds(10)));
-  Result<Setup> setup = make_setup(std::move(config), directory, options.tokenizing);
+  Result<Setup> setup = make_setup(std::move(config), directory, options.tokenizing, options.interrupted);
   if (!setup.ok() || options.dry_run) {
     // A refused or dry start leaves nothing behind.
     Result<RunResult> result = setup.ok() ? Run(options, std::move(setup).value()).execute() : Result<RunResult>(setup.error());

@@ -243,8 +243,8 @@ Result<Settings> read_settings(const Config& config) {
   if (schedule.lr_min > schedule.lr) {
     return input_error("{}: lr_min = {} is above lr = {}", config.origin(o, "lr_min"), schedule.lr_min, schedule.lr);
   }
-  if (schedule.kind != "constant" && schedule.warmup + (schedule.kind == "wsd" ? schedule.decay : 0) > schedule.steps) {
-    return input_error("{}: warmup = {} and decay = {} do not fit into schedule_steps = {}", config.origin(o, "warmup"), schedule.warmup,
+  if (schedule.kind == "wsd" && schedule.warmup + schedule.decay > schedule.steps) {
+    return input_error("{}: warmup = {} and decay = {} do not fit into schedule_steps = {}", config.origin(o, "decay"), schedule.warmup,
                        schedule.decay, schedule.steps);
   }
   return s;

@@ -66,7 +66,8 @@ Result<Json> fresh_model_config(const Config& config, const std::optional<text::
     if (tokenizer->eos()) json["eos_token_id"] = *tokenizer->eos();
     if (tokenizer->pad()) json["pad_token_id"] = *tokenizer->pad();
   }
-  for (const auto& item : config.section("model").items()) {
+  const Json given = config.section("model");
+  for (const auto& item : given.items()) {
     if (item.key() == "init" || item.key() == "family" || item.key() == "preset" || item.value().is_null()) continue;
     json[item.key()] = item.value();
   }
@@ -89,7 +90,8 @@ std::vector<OpenSection> open_config_sections() {
   return {{"model", model_key_names()}};
 }
 
-Result<Setup> make_setup(Config config, const store::RunDirectory& run, const std::function<void(double)>& tokenizing) {
+Result<Setup> make_setup(Config config, const store::RunDirectory& run, const std::function<void(double)>& tokenizing,
+                         const std::function<bool()>& interrupted) {
   Setup setup;
   setup.resumed = fs::exists(run.config());
   if (setup.resumed) {
@@ -117,7 +119,8 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
   TRY_ASSIGN(setup.settings, read_settings(config));
 
   if (!setup.resumed && config.has("model", "init")) {
-    for (const auto& item : config.section("model").items()) {
+    const Json given = config.section("model");
+    for (const auto& item : given.items()) {
       if (item.key() != "init" && config.given("model", item.key())) {
         return input_error("{}: with [model] init the model's config is that of '{}'; remove {}", config.origin("model", item.key()),
                            config.text("model", "init"), item.key());
@@ -161,6 +164,7 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
   options.tokenizer = setup.tokenizer ? &*setup.tokenizer : nullptr;
   options.cache = run.data();
   options.progress = tokenizing;
+  options.interrupted = interrupted;
   TRY_ASSIGN(setup.dataset, data::open_dataset(config, options));
   if (setup.dataset->predictions_max() > setup.model->context()) {
     return input_error("{}: sequences of {} predictions do not fit the model's max_position_embeddings = {}",

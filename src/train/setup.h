@@ -28,7 +28,8 @@ struct Setup {
 
 // Reads config and directory, checks that they fit together, opens the data. Writes nothing but token shards. Every way in which a config
 // differs from the run it meets is named.
-[[nodiscard]] Result<Setup> make_setup(Config config, const store::RunDirectory& run, const std::function<void(double)>& tokenizing);
+[[nodiscard]] Result<Setup> make_setup(Config config, const store::RunDirectory& run, const std::function<void(double)>& tokenizing,
+                                       const std::function<bool()>& interrupted);
 
 // The directory's record of a setup: config.toml as resolved, model/, tokenizer/. Written before the first step and when `steps` changes.
 [[nodiscard]] Result<void> write_record(const Setup& setup, const store::RunDirectory& run);

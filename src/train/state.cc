@@ -1,5 +1,6 @@
 #include "train/state.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace godwit::train {
@@ -49,7 +50,7 @@ Result<std::unique_ptr<State>> State::create(device::Device& device, const model
   std::byte* base = state->buffer_.host();
   if (base == nullptr) return world_error("device {}: the state of a run must lie in memory the host can address", device.name());
   std::memset(base, 0, static_cast<std::size_t>(total));
-  state->cursor.values.assign(cursor_length, 0);
+  state->cursor_.values.assign(cursor_length, 0);
 
   const auto tensor = [&](const std::string& name, const Parameter& p, std::int64_t offset) {
     std::vector<std::uint64_t> shape;
@@ -69,8 +70,14 @@ Result<std::unique_ptr<State>> State::create(device::Device& device, const model
   };
   scalar("run.step", "U64", state->scalars.step);
   scalar("run.tokens", "U64", state->scalars.tokens);
-  state->list_.push_back({"run.cursor", "U64", {cursor_length}, std::as_writable_bytes(std::span(state->cursor.values))});
+  state->list_.push_back({"run.cursor", "U64", {cursor_length}, std::as_writable_bytes(std::span(state->cursor_.values))});
   return state;
+}
+
+void State::set_cursor(const data::Cursor& cursor) {
+  CHECK(cursor.values.size() == cursor_.values.size(), "a cursor of {} numbers became one of {}", cursor_.values.size(),
+        cursor.values.size());
+  std::copy(cursor.values.begin(), cursor.values.end(), cursor_.values.begin());
 }
 
 std::span<float> State::weight(std::size_t parameter) {

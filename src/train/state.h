@@ -25,7 +25,9 @@ class State {
 
   [[nodiscard]] const store::StateList& list() const { return list_; }
   RunScalars scalars;
-  data::Cursor cursor;
+  [[nodiscard]] const data::Cursor& cursor() const { return cursor_; }
+  // Keeps the memory the list refers to; the length may not change.
+  void set_cursor(const data::Cursor& cursor);
 
   // Offsets into buffer() by parameter; the moments of a parameter that has none are -1.
   struct Place {
@@ -44,6 +46,7 @@ class State {
   std::vector<Place> places_;
   std::vector<std::int64_t> counts_;
   store::StateList list_;
+  data::Cursor cursor_;
 };
 
 }  // namespace godwit::train
