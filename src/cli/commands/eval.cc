@@ -1,0 +1,81 @@
+// godwit eval: how well the model predicts a text.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "cli/command.h"
+#include "cli/commands/inference.h"
+#include "cli/progress.h"
+#include "infer/score.h"
+
+namespace godwit::cli {
+
+namespace {
+
+constexpr std::int64_t default_sequence = 256;  // as [data] sequence
+
+struct Options {
+  std::string model;
+  std::string text;
+  std::int64_t sequence = 0;  // 0: not given
+  bool json = false;
+  ComputeOptions compute;
+};
+
+Result<int> run_eval(const Options& options) {
+  TRY_ASSIGN(const std::string text, read_file(options.text));
+  TRY_ASSIGN(const std::unique_ptr<OpenModel> opened, open_model(options.model, options.compute));
+  if (!opened->tokenizer) return input_error("{} has no tokenizer, so it cannot read {}", options.model, options.text);
+  const std::int64_t context = opened->model().context();
+  if (options.sequence > context) return input_error("--sequence is {}, the model's context {}", options.sequence, context);
+
+  catch_interrupts();
+  Progress progress(options.compute.quiet);
+  infer::EvaluateOptions settings;
+  settings.dtype = opened->dtype;
+  settings.sequence = options.sequence > 0 ? options.sequence : std::min(default_sequence, context);
+  settings.progress = [&](double share) -> Result<void> {
+    if (interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
+    progress.update(share, options.text);
+    return {};
+  };
+  TRY_ASSIGN(const infer::Evaluation result,
+             infer::evaluate_text(*opened->device, opened->model(), opened->weights, *opened->tokenizer, text, options.text, settings));
+  if (options.json) {
+    Json document = Json::object();
+    document["loss"] = result.loss;
+    document["nats_per_byte"] = result.nats_per_byte;
+    document["tokens"] = result.tokens;
+    document["sequence"] = settings.sequence;
+    TRY(print_json(document));
+  } else {
+    TRY(print(fmt::format("{}: {:.4f} nats per token, {:.4f} nats per byte, {} tokens in windows of {}\n", options.text, result.loss,
+                          result.nats_per_byte, result.tokens, settings.sequence)));
+  }
+  return exit_finished;
+}
+
+CommandBody declare_eval(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best")->required();
+  app.add_option("--text", options->text, "Text to predict; its bytes need not be UTF-8")->type_name("FILE")->required();
+  app.add_option("--sequence", options->sequence,
+                 fmt::format("Predictions in a window; by default {}, or the context where that is shorter", default_sequence))
+      ->type_name("N")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
+  app.add_flag("--json", options->json, "Print one JSON document: loss (nats per token), nats_per_byte, tokens, sequence");
+  declare_compute(app, options->compute);
+  return [options] { return run_eval(*options); };
+}
+
+}  // namespace
+
+extern const Command eval;
+const Command eval{
+    .name = "eval",
+    .summary = "How well a model predicts a text.",
+    .declare = declare_eval,
+};
+
+}  // namespace godwit::cli

@@ -1,0 +1,38 @@
+// What generate, eval and probe share: a model opened on a device.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "cli/common.h"
+#include "device/device.h"
+#include "infer/weights.h"
+#include "program/tensor.h"
+#include "store/model_source.h"
+#include "text/tokenizer.h"
+
+namespace godwit::cli {
+
+// Addresses do not change while it lives: a Generator may refer to its parts.
+struct OpenModel {
+  store::ModelSource source;
+  std::unique_ptr<device::Device> device;
+  infer::Weights weights;
+  program::Dtype dtype = program::Dtype::f32;
+  std::optional<text::Tokenizer> tokenizer;
+
+  [[nodiscard]] const model::Model& model() const { return source.model(); }
+};
+
+inline Result<std::unique_ptr<OpenModel>> open_model(const std::string& name, const ComputeOptions& options) {
+  TRY_ASSIGN(store::ModelSource source, store::ModelSource::open(name));
+  TRY_ASSIGN(std::optional<text::Tokenizer> tokenizer, source.tokenizer());
+  TRY_ASSIGN(std::unique_ptr<device::Device> device, open_device(options));
+  TRY_ASSIGN(infer::Weights weights, infer::Weights::load(*device, source));
+  const program::Dtype dtype = compute_dtype(options, source.dtype());
+  return std::make_unique<OpenModel>(OpenModel{std::move(source), std::move(device), std::move(weights), dtype, std::move(tokenizer)});
+}
+
+}  // namespace godwit::cli
