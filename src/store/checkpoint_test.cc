@@ -371,7 +371,7 @@ TEST(Checkpoint, AFullDiskLeavesEarlierOnesWhole) {
         int calls = 0;
         bool was_written = false;
         {
-          const ScopedDiskFault fault([&](DiskCall& call) {
+          const ScopedDiskFault fault([&](DiskCall&) {
             const int number = calls++;
             return number == failing || (for_ever && number > failing) ? ENOSPC : 0;
           });

@@ -115,7 +115,6 @@ void warn_about_engines(const Json& config, FileDtype dtype, const fs::path& dir
 
 Result<void> check_target(const fs::path& directory) {
   std::error_code ignored;
-  if (directory.empty()) return input_error("export: no directory is given");
   if (!fs::exists(fs::symlink_status(directory, ignored))) return {};
   if (!fs::is_directory(directory, ignored))
     return input_error("{}: exists and is not a directory; nothing is written over", directory.string());
@@ -133,7 +132,10 @@ Result<void> export_huggingface(const ModelSource& source, const fs::path& direc
     return input_error("{}: has no MTP layer to export; leave out --with-mtp", source.description());
   CHECK(options.shard_bytes_max > 0, "shards of {} bytes", options.shard_bytes_max);
   // "out/" means "out", and a parent that is written out lets the sibling be named.
-  fs::path target = fs::absolute(directory).lexically_normal();
+  if (directory.empty()) return input_error("export: no directory is given");
+  std::error_code error;
+  fs::path target = fs::absolute(directory, error).lexically_normal();
+  if (error) return world_error("{}: cannot find its place: {}", directory.string(), error.message());
   if (!target.has_filename()) target = target.parent_path();
   TRY(check_target(target));
   TRY_ASSIGN(const auto tokenizer, source.tokenizer());
