@@ -19,18 +19,6 @@ Json split(std::string_view regex) {
   return {{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}, {"invert", false}};
 }
 
-// BOS in front of every sequence, said here as well as in tokenizer_config.json so that all loaders agree.
-Json bos_post_processor() {
-  const auto token = [](std::string_view content, int type) -> Json { return {{"SpecialToken", {{"id", content}, {"type_id", type}}}}; };
-  const auto sequence = [](std::string_view name, int type) -> Json { return {{"Sequence", {{"id", name}, {"type_id", type}}}}; };
-  Json special = Json::object();
-  special[std::string(bos_token)] = {{"id", bos_token}, {"ids", {0}}, {"tokens", {bos_token}}};
-  return {{"type", "TemplateProcessing"},
-          {"single", Json::array({token(bos_token, 0), sequence("A", 0)})},
-          {"pair", Json::array({token(bos_token, 0), sequence("A", 0), token(bos_token, 1), sequence("B", 1)})},
-          {"special_tokens", special}};
-}
-
 }  // namespace
 
 Json deepseek_pre_tokenizer() {
@@ -83,7 +71,8 @@ std::string make_tokenizer_json(const std::vector<Merge>& merges) {
                   {"added_tokens", added},
                   {"normalizer", nullptr},
                   {"pre_tokenizer", deepseek_pre_tokenizer()},
-                  {"post_processor", bos_post_processor()},
+                  // Nothing in front: text is trained on without BOS (documents end with EOS), and what loads the model elsewhere must do the same.
+                  {"post_processor", nullptr},
                   {"decoder", {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}}},
                   {"model",
                    {{"type", "BPE"},

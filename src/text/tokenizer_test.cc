@@ -117,12 +117,24 @@ TEST(Tokenizer, OfEqualPairsTheLeftmostIsMerged) {
   }
 }
 
+TEST(Tokenizer, APostProcessorPutsBosInFrontWhenAsked) {
+  Json file = parse_json(Tokenizer::bytes().json(), "bytes").value();
+  file["post_processor"] = parse_json(R"({"type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<｜begin▁of▁sentence｜>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [],
+    "special_tokens": {"<｜begin▁of▁sentence｜>": {"id": "<｜begin▁of▁sentence｜>", "ids": [0], "tokens": ["<｜begin▁of▁sentence｜>"]}}})",
+                                      "post_processor")
+                               .value();
+  const Tokenizer tokenizer = Tokenizer::from_json(write_json(file), "with BOS").value();
+  EXPECT_EQ(tokenizer.encode("", {.add_special = true}).value(), std::vector<std::int32_t>{0});
+  EXPECT_TRUE(tokenizer.encode("")->empty());
+}
+
 TEST(Tokenizer, ByteTokenizerIsBytesAndControlTokens) {
   const Tokenizer tokenizer = Tokenizer::bytes();
   EXPECT_EQ(tokenizer.vocab_size(), 263);
   EXPECT_EQ(tokenizer.encode("Hi")->size(), 2u);
   EXPECT_EQ(tokenizer.encode("!")->front(), 3);
-  EXPECT_EQ(tokenizer.encode("", {.add_special = true}).value(), std::vector<std::int32_t>{0});
+  EXPECT_TRUE(tokenizer.encode("", {.add_special = true})->empty());  // as it is trained on: no BOS
   for (const char* token :
        {"<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>", "<｜User｜>", "<｜Assistant｜>", "<think>", "</think>"}) {
     EXPECT_EQ(tokenizer.encode(token)->size(), 1u) << token;
