@@ -73,9 +73,9 @@ def make(name, out):
     tensors.update({"grad." + k: v for k, v in named(gradients).items()})
     with torch.no_grad():
         sequence = ids[:1, :8]
-        for _ in range(32):
+        for _ in range(24):
             sequence = torch.cat([sequence, model(sequence).logits[:, -1].argmax(-1, keepdim=True)], dim=1)
-    tensors["greedy"] = sequence[:, 8:]
+    tensors["greedy"] = sequence  # 8 ids of the prompt, 24 chosen ones
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
     losses = []
     for _ in range(8):
