@@ -60,6 +60,11 @@ bool reader_left() {
   return the_reader_left;
 }
 
+void begin_output() {
+  std::clearerr(stdout);
+  the_reader_left = false;
+}
+
 void declare_quiet(CLI::App& app, bool& quiet) {
   app.add_flag_callback(
       "--quiet",

@@ -30,6 +30,8 @@ inline constexpr std::string_view version = "0.1.0";
 [[nodiscard]] Result<void> flush_output();
 // Whoever read standard output (head, less) has closed it.
 [[nodiscard]] bool reader_left();
+// Forgets an earlier failure; main calls it before a command.
+void begin_output();
 
 // ---- Options ----
 

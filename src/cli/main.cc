@@ -87,9 +87,11 @@ void prepare(CLI::App& app) {
       "--version", [] { return fmt::format("godwit {}", version); }, "Print the version and leave");
   app.get_formatter()->label("SUBCOMMAND", "COMMAND");
   app.get_formatter()->label("SUBCOMMANDS", "COMMANDS");
-  app.get_formatter()->label("Subcommands", "Commands");
   app.get_formatter()->column_width(34);
-  for (CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) prepare(*sub);
+  for (CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
+    sub->group("Commands");
+    prepare(*sub);
+  }
 }
 
 // Help, version and whatever is wrong with the line end here.
@@ -138,6 +140,7 @@ int main(int argc, const char* const* argv) {
   // A reader that leaves (head), or a log pipe that breaks, must be an error of the write, not the end of a run.
   std::signal(SIGPIPE, SIG_IGN);
   set_log_quiet(false);
+  begin_output();
   int code = exit_other;
   try {
     code = run(argc, argv);
