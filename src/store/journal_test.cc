@@ -33,8 +33,9 @@ std::string write_all(const TestDirectory& directory) {
   return read_file(directory / "journal.jsonl").value();
 }
 
-// Not durably: thousands of times.
+// Not durably, and not over an old file, which some file systems then sync on their own: it is done thousands of times.
 void put(const TestDirectory& directory, std::string_view text) {
+  fs::remove(directory / "journal.jsonl");
   std::ofstream(directory / "journal.jsonl", std::ios::binary) << text;
 }
 
@@ -131,7 +132,7 @@ TEST(Journal, ATornLastLineIsCutOffAndTheRunGoesOn) {
   const std::string text = write_all(directory);
   const std::size_t last = text.size() - lines_of(text).back().size();
   testing::internal::CaptureStderr();
-  for (std::size_t size = last; size < text.size(); ++size) {
+  for (std::size_t size = last; size < text.size(); size += size < last + 4 || size + 4 > text.size() ? 1 : 7) {
     put(directory, text.substr(0, size));
     EXPECT_EQ(Journal::read(directory.path()).value().torn, size != last);
     auto journal = Journal::open(directory.path()).value();
