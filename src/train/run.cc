@@ -94,6 +94,7 @@ Result<void> Run::begin_fresh() {
 
 Result<void> Run::begin() {
   TRY(remove_temporaries(directory_.root));
+  if (fs::exists(directory_.checkpoints())) TRY(remove_temporaries(directory_.checkpoints()));
   TRY_ASSIGN(journal_, store::Journal::open(directory_.journal()));
   std::vector<std::string> refused;
   TRY_ASSIGN(const auto loaded, store::load_newest(directory_.checkpoints(), state_->list(), refused));
@@ -108,6 +109,10 @@ Result<void> Run::begin() {
     if (committed && !(*committed == loaded->digest)) {
       return world_error("checkpoint {} has the digest {}, the journal committed {}: one of them is not this run's", loaded->step,
                          hex(loaded->digest), hex(*committed));
+    }
+    if (!committed && loaded->step > 0) {
+      return world_error("checkpoint {} is of a step that the journal in '{}' does not hold: lines are missing from its end", loaded->step,
+                         directory_.journal().string());
     }
     checkpointed_ = loaded->step;
   } else {
