@@ -162,23 +162,22 @@ Result<Json> checked(const Declarations& declarations, const ConfigKey& key, Jso
       }
       return value;
     }
-    case ConfigType::tables: {
-      if (!value.is_array()) return wanted(origin, value, "a list of tables");
-      for (std::size_t i = 0; i < value.size(); ++i) {
-        if (!value[i].is_object()) return wanted(origin, value[i], "a list of tables");
-        for (auto& [name, part] : value[i].items()) {
-          const std::string part_origin = fmt::format("{}[{}].{}", origin, i, shown_name(name));
-          const ConfigKey* rule = find_key(declarations.keys, key.section, name);
-          if (rule == nullptr) {
-            return input_error("{} is not a key{}", part_origin, declarations.key_advice(key.section, name));
-          }
-          TRY_ASSIGN(part, checked(declarations, *rule, std::move(part), part_origin));
-        }
+    case ConfigType::tables:
+      break;
+  }
+  if (!value.is_array()) return wanted(origin, value, "a list of tables");
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    if (!value[i].is_object()) return wanted(origin, value[i], "a list of tables");
+    for (auto& [name, part] : value[i].items()) {
+      const std::string part_origin = fmt::format("{}[{}].{}", origin, i, shown_name(name));
+      const ConfigKey* rule = find_key(declarations.keys, key.section, name);
+      if (rule == nullptr) {
+        return input_error("{} is not a key{}", part_origin, declarations.key_advice(key.section, name));
       }
-      return value;
+      TRY_ASSIGN(part, checked(declarations, *rule, std::move(part), part_origin));
     }
   }
-  CHECK(false, "[{}] {} has an unknown type", key.section, key.key);
+  return value;
 }
 
 // toml++ keeps tables sorted by name; people read them as they were written.

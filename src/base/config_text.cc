@@ -106,14 +106,13 @@ std::string toml_value(const Json& value) {
       for (const Json& item : value) items.push_back(toml_value(item));
       return fmt::format("[{}]", fmt::join(items, ", "));
     }
-    case Json::value_t::object: {
-      std::vector<std::string> items;
-      for (const auto& [key, item] : value.items()) items.push_back(fmt::format("{} = {}", toml_key(key), toml_value(item)));
-      return items.empty() ? "{}" : fmt::format("{{ {} }}", fmt::join(items, ", "));
-    }
     default:
-      CHECK(false, "TOML has no {}", value.type_name());
+      break;
   }
+  CHECK(value.is_object(), "TOML has no {}", value.type_name());
+  std::vector<std::string> items;
+  for (const auto& [key, item] : value.items()) items.push_back(fmt::format("{} = {}", toml_key(key), toml_value(item)));
+  return items.empty() ? "{}" : fmt::format("{{ {} }}", fmt::join(items, ", "));
 }
 
 std::string Config::toml() const {

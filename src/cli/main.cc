@@ -1,6 +1,7 @@
 #include "cli/main.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -122,16 +123,12 @@ int run(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     return not_parsed(root, error);
   }
-  for (const auto& [app, body] : bodies) {
-    if (!app->parsed()) continue;
-    const Result<int> result = body();
-    if (!result.ok()) {
-      if (!reader_left()) say_error(result.error().message);
-      return exit_code(result.error().kind);
-    }
-    return *result;
-  }
-  CHECK(false, "the command line parsed, but names no command");
+  const auto chosen = std::ranges::find_if(bodies, [](const auto& entry) { return entry.first->parsed(); });
+  CHECK(chosen != bodies.end(), "the command line parsed, but names no command");
+  const Result<int> result = chosen->second();
+  if (result.ok()) return *result;
+  if (!reader_left()) say_error(result.error().message);
+  return exit_code(result.error().kind);
 }
 
 }  // namespace

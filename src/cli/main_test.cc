@@ -10,12 +10,16 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/input_lines.h"
+#include "store/checkpoint.h"
+#include "store/journal.h"
+#include "store/run_directory.h"
 
 namespace godwit::cli {
 namespace {
@@ -192,6 +196,35 @@ TEST_F(Scratch, WrongTextsForATokenizerAreRefused) {
               HasSubstr("100"));
   EXPECT_THAT(refused({"tokenizer", "train", "--text", directory / "text.txt", "--vocab", "-5", "--out", out, "--quiet"}), HasSubstr("-5"));
   EXPECT_FALSE(fs::exists(out)) << "a refused training left something";
+}
+
+// A checkpoint that is whole, but of another state than the run committed, passes its own digests.
+TEST_F(Scratch, VerifyHoldsCheckpointsAgainstTheJournal) {
+  const store::RunDirectory run{directory};
+  float weight = 1;
+  const store::StateList state = {{"weight", "F32", {1}, std::as_writable_bytes(std::span(&weight, 1))}};
+  const auto write = [&](std::uint64_t step, float value) {
+    weight = value;
+    ASSERT_TRUE(store::write_checkpoint(run.checkpoints(), step, state, store::digest_tensors(state, 1), "exact/1").ok());
+  };
+  auto journal = store::Journal::open(run.journal());
+  ASSERT_TRUE(journal.ok());
+  for (const std::uint64_t step : {1, 2}) {
+    write(step, static_cast<float>(step));
+    ASSERT_TRUE(journal->append({step, store::digest_state(state, 1), "commit", ""}).ok());
+  }
+  fs::remove_all(run.checkpoints() / "2");
+  write(2, 2.5);
+  write(3, 3);
+  const Outcome outcome = godwit({"verify", directory});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.output, HasSubstr("good  checkpoint 1: "));
+  EXPECT_THAT(outcome.output, HasSubstr("BAD   checkpoint 2: its own digests hold"));
+  EXPECT_THAT(outcome.output, HasSubstr("BAD   checkpoint 3: its own digests hold, but the journal has no line for step 3"));
+  EXPECT_THAT(outcome.output, HasSubstr("BAD   config.toml"));
+  const Outcome json = godwit({"verify", directory, "--json"});
+  EXPECT_EQ(json.code, 3);
+  EXPECT_THAT(json.output, StartsWith("{\"good\":false,"));
 }
 
 // Lines may end anywhere in the pieces the system hands over, and an unfinished last one counts.
