@@ -11,7 +11,7 @@ namespace godwit::train {
 namespace {
 
 std::vector<std::string> model_key_names() {
-  std::vector<std::string> names;
+  std::vector<std::string> names = {"pad_token_id", "rope_parameters"};  // keys that no preset has
   for (const model::Family* family : model::all_families()) {
     for (const std::string_view preset : family->presets()) {
       for (const auto& item : family->preset(preset)->items()) {
