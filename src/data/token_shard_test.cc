@@ -22,7 +22,7 @@ std::filesystem::path write_shard(const TestFiles& files, std::span<const std::i
 
 std::vector<std::int32_t> ids_up_to(std::int32_t id_max, std::size_t count) {
   std::vector<std::int32_t> ids(count);
-  for (std::size_t i = 0; i < count; ++i) ids[i] = static_cast<std::int32_t>((i * 2654435761u) % static_cast<std::uint32_t>(id_max + 1));
+  for (std::size_t i = 0; i < count; ++i) ids[i] = static_cast<std::int32_t>((i * 2654435761u) % (static_cast<std::uint32_t>(id_max) + 1u));
   ids.back() = id_max;
   return ids;
 }

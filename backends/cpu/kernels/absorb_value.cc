@@ -13,7 +13,7 @@ gemm::Products absorb_value_products(const Call& call) {
   const std::int64_t w_row = gemm::row_bytes(w);
   return {.a = gemm::matrix(x),
           .a_group = gemm::row_bytes(x) / heads,
-          .b = {w.as<const std::byte>() + nope * w_row, w_row},
+          .b = {w.data == nullptr ? nullptr : w.as<const std::byte>() + nope * w_row, w_row},  // null while only sizes are asked for
           .b_group = (nope + value) * w_row,
           .b_layout = gemm::Layout::columns_indices,
           .c = call.out[0].f32(),
