@@ -36,7 +36,7 @@ cat <<END
 
 Go on from here:
   $godwit generate $directory --prompt "$(echo "$prompt" | head -1)" --temperature 0.8
-  $godwit train examples/text.toml --run $directory --set "data.path=[${paths%, }]" --set run.steps=2000     trains on
-  $godwit export $directory --to runs/first-hf                                                  a Hugging Face directory
-  rm -r $directory                                                                              to begin again
+  $godwit train examples/text.toml --run $directory --set 'data.path=[${paths%, }]' --set run.steps=2000   (trains on)
+  $godwit export $directory --to runs/first-hf   (a Hugging Face directory)
+  rm -r $directory   (to begin again)
 END
