@@ -1,6 +1,7 @@
 // The CPU as a chip: opens the pool, chooses kernels by instruction set, executes programs at once, op by op, in the caller's thread and
 // the pool's.
 #include <atomic>
+#include <chrono>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -127,6 +128,7 @@ struct godwit_device {
   std::byte* workspace = nullptr;
   std::int64_t workspace_bytes = 0;
   std::atomic<bool> aborted{false};
+  bool profile = false;
 };
 
 struct godwit_buffer {
@@ -187,6 +189,8 @@ struct Step {
   std::size_t input_count = 0;
   std::vector<std::string> attribute_names;
   std::vector<godwit_attribute> attributes;
+  std::int64_t runs = 0;  // counted where the device was opened with profile = 1
+  std::int64_t nanoseconds = 0;
 
   [[nodiscard]] Call call(godwit_device& device) const {
     Call call;
@@ -263,6 +267,7 @@ godwit_status open_device(int32_t index, const godwit_option* options, int32_t o
   if (index != 0) return fail(error, GODWIT_INVALID, "the cpu backend has one device, number 0, not %d", index);
   long threads = 1;
   std::string isa;
+  bool profile = false;
   for (int32_t i = 0; i < option_count; ++i) {
     const std::string name = options[i].name;
     if (name == "threads") {
@@ -272,8 +277,10 @@ godwit_status open_device(int32_t index, const godwit_option* options, int32_t o
         return fail(error, GODWIT_INVALID, "threads must be 1 to 4096, not '%s'", options[i].value);
     } else if (name == "isa") {
       isa = options[i].value;
+    } else if (name == "profile") {
+      profile = std::strcmp(options[i].value, "1") == 0;
     } else {
-      return fail(error, GODWIT_INVALID, "the cpu backend has no option '%s'; it has: threads, isa", options[i].name);
+      return fail(error, GODWIT_INVALID, "the cpu backend has no option '%s'; it has: threads, isa, profile", options[i].name);
     }
   }
   const auto sets = godwit::cpu::instruction_sets();
@@ -289,6 +296,7 @@ godwit_status open_device(int32_t index, const godwit_option* options, int32_t o
   auto opened = std::make_unique<godwit_device>();
   opened->isa = chosen->name;
   opened->kernels = chosen->kernels;
+  opened->profile = profile;
   opened->name =
       godwit::cpu::processor_name() + ", " + std::to_string(threads) + (threads == 1 ? " thread, " : " threads, ") + chosen->name;
   opened->pool = std::make_unique<Pool>(static_cast<int>(threads));
@@ -456,7 +464,14 @@ godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part pa
                     prepared->places[static_cast<std::size_t>(step.tensors[k])].name.c_str());
       }
     }
+    if (!device.profile) {
+      step.kernel->run(step.call(device));
+      continue;
+    }
+    const auto before = std::chrono::steady_clock::now();
     step.kernel->run(step.call(device));
+    step.nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - before).count();
+    ++step.runs;
   }
   if (!godwit::cpu::in_ieee_mode()) return fail(error, GODWIT_FAILED, "the floating-point mode was changed while a program ran");
   return GODWIT_OK;
@@ -464,6 +479,15 @@ godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part pa
 
 godwit_status abort_device(godwit_device* device, godwit_error*) {
   device->aborted.store(true);
+  return GODWIT_OK;
+}
+
+godwit_status op_time(godwit_prepared* prepared, int32_t op, int64_t* runs, int64_t* nanoseconds, godwit_error* error) {
+  if (!prepared->device->profile) return fail(error, GODWIT_UNSUPPORTED, "the device was opened without profile = 1");
+  if (op < 0 || static_cast<std::size_t>(op) >= prepared->steps.size()) return fail(error, GODWIT_INVALID, "the program has no op %d", op);
+  const Step& step = prepared->steps[static_cast<std::size_t>(op)];
+  *runs = step.runs;
+  *nanoseconds = step.nanoseconds;
   return GODWIT_OK;
 }
 
@@ -498,6 +522,7 @@ extern "C" const godwit_backend* godwit_cpu_backend(void) {
       prepared_destroy,
       run,
       abort_device,
+      op_time,
   };
   return &table;
 }

@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 #define GODWIT_BACKEND_MAJOR 1
-#define GODWIT_BACKEND_MINOR 0
+#define GODWIT_BACKEND_MINOR 1
 #define GODWIT_ALIGNMENT 512
 
 typedef enum godwit_status {
@@ -181,6 +181,10 @@ typedef struct godwit_backend {
 
   /* Gives up all work under way, as soon as the device can. May itself fail or do nothing; the caller kills the process then. */
   godwit_status (*abort)(godwit_device* device, godwit_error* error);
+
+  /* Since minor 1; may be NULL. What one op has cost since the program was prepared: how often it ran, and the time from its begin to its end on the
+   * device. Only of a device opened with the option "profile" = "1", which may make runs a little slower; GODWIT_UNSUPPORTED otherwise. */
+  godwit_status (*op_time)(godwit_prepared* prepared, int32_t op, int64_t* runs, int64_t* nanoseconds, godwit_error* error);
 } godwit_backend;
 
 /* The one symbol a backend's shared library exports. The table lives as long as the library. */

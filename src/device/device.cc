@@ -1,6 +1,7 @@
 #include "device/device.h"
 
 #include <algorithm>
+#include <cstddef>
 
 extern "C" const godwit_backend* godwit_cpu_backend(void);
 
@@ -162,6 +163,7 @@ Result<std::unique_ptr<Device>> Device::open(const DeviceOptions& options) {
   const std::string threads = std::to_string(options.threads);
   std::vector<godwit_option> list = {{"threads", threads.c_str()}};
   if (!options.isa.empty()) list.push_back({"isa", options.isa.c_str()});
+  if (options.profile) list.push_back({"profile", "1"});
   godwit_error error{};
   if (device->backend_->open(0, list.data(), static_cast<std::int32_t>(list.size()), &device->device_, &error) != GODWIT_OK) {
     return device_error(device->name_, "open", error);
@@ -278,6 +280,21 @@ Result<void> Executable::refresh() {
 }
 Result<void> Executable::run() {
   return run_part(GODWIT_PART_MAIN);
+}
+
+Result<std::vector<OpTime>> Executable::op_times() const {
+  const godwit_backend& backend = *device_->backend_;
+  if (backend.struct_size < offsetof(godwit_backend, op_time) + sizeof backend.op_time || backend.op_time == nullptr) {
+    return world_error("device {} keeps no times of ops", device_->name_);
+  }
+  std::vector<OpTime> times(program_.nodes.size());
+  godwit_error error{};
+  for (std::size_t i = 0; i < times.size(); ++i) {
+    if (backend.op_time(prepared_, static_cast<std::int32_t>(i), &times[i].runs, &times[i].nanoseconds, &error) != GODWIT_OK) {
+      return failure("op_time", error);
+    }
+  }
+  return times;
 }
 
 Result<void> Executable::write(TensorId tensor, std::span<const std::byte> bytes) {

@@ -21,7 +21,14 @@ namespace godwit::device {
 struct DeviceOptions {
   std::string backend = "cpu";
   int threads = 1;
-  std::string isa;  // empty: the best there is
+  std::string isa;       // empty: the best there is
+  bool profile = false;  // count runs and time of every op: Executable::op_times
+};
+
+// What one op has cost since its program was prepared.
+struct OpTime {
+  std::int64_t runs = 0;
+  std::int64_t nanoseconds = 0;
 };
 
 class Device;
@@ -62,6 +69,9 @@ class Executable {
   // Runs the refresh part: after the first binding and whenever bound state has changed from outside.
   [[nodiscard]] Result<void> refresh();
   [[nodiscard]] Result<void> run();
+
+  // By node, of a device opened with `profile`; an error where the backend keeps no times.
+  [[nodiscard]] Result<std::vector<OpTime>> op_times() const;
 
   // Host copies of a whole bound tensor (inputs, constants, outputs, state). Aborts on a size that is not the tensor's.
   [[nodiscard]] Result<void> write(program::TensorId tensor, std::span<const std::byte> bytes);

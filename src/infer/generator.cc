@@ -172,6 +172,12 @@ Result<void> Generator::weights_changed() {
   return {};
 }
 
+std::vector<const device::Executable*> Generator::executables() const {
+  std::vector<const device::Executable*> all;
+  for (const auto& entry : programs_) all.push_back(&entry.second);
+  return all;
+}
+
 Result<std::uint64_t> Generator::submit(Request request) {
   TRY(check(request, model_, options_.capacity, tokenizer_.has_value(), fmt::format("prompt {}", next_ticket_)));
   queue_.push_back({next_ticket_, std::move(request)});

@@ -99,6 +99,8 @@ class Generator {
 
   // The weights have changed in place: call it before the next step. No stream may be live.
   [[nodiscard]] Result<void> weights_changed();
+  // The programs prepared so far, for whoever reads their ops' times.
+  [[nodiscard]] std::vector<const device::Executable*> executables() const;
 
  private:
   struct Stream {

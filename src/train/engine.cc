@@ -190,6 +190,14 @@ Result<void> Engine::prepare(device::Device& device, State& state) {
   return {};
 }
 
+std::vector<const device::Executable*> Engine::executables() const {
+  std::vector<const device::Executable*> all;
+  for (const auto* executable : {&training_, &join_, &norm_, &update_, &evaluation_}) {
+    if (*executable) all.push_back(executable->get());
+  }
+  return all;
+}
+
 Result<void> Engine::state_changed() {
   TRY(training_->refresh());
   if (evaluation_) TRY(evaluation_->refresh());

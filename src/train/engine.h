@@ -52,6 +52,8 @@ class Engine {
   [[nodiscard]] Figures figures() const;
   // A line per program: ops, FLOPs, peak memory.
   [[nodiscard]] std::string describe() const;
+  // The prepared programs, for whoever reads their ops' times.
+  [[nodiscard]] std::vector<const device::Executable*> executables() const;
 
   // Allocates everything and prepares the programs on `device`; `state` must outlive the engine.
   [[nodiscard]] Result<void> prepare(device::Device& device, State& state);

@@ -218,6 +218,7 @@ Result<void> Run::step() {
 }
 
 Result<RunResult> Run::finish(bool finished) {
+  if (options_.device.profile && options_.profiled) TRY(options_.profiled(engine_->executables()));
   TRY(checkpoint());
   RunResult result;
   result.step = state_->scalars.step;
