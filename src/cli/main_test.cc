@@ -112,7 +112,7 @@ TEST(Main, HelpAndVersionGoToStandardOutput) {
 }
 
 TEST(Main, Lists) {
-  for (const char* thing : {"ops", "backends", "families", "presets", "commands", "dtypes", "keys"}) {
+  for (const char* thing : {"ops", "backends", "benches", "families", "presets", "commands", "dtypes", "keys"}) {
     const Outcome json = godwit({"list", thing, "--json"});
     ASSERT_EQ(json.code, 0) << thing << json.errors;
     const auto document = parse_json(json.output, thing);

@@ -17,7 +17,7 @@ LEVELS = [
     ["store"],
     ["guard"],
     ["train", "infer"],
-    ["rl", "serve", "qualify", "plan"],
+    ["rl", "serve", "qualify", "plan", "bench"],
     ["cli"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/config.h"
+#include "bench/bench.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "device/device.h"
@@ -30,6 +31,14 @@ Json list_ops() {
 Json list_backends() {
   Json entries = Json::array();
   for (const std::string& name : device::backend_names()) entries.push_back({{"name", name}});
+  return entries;
+}
+
+Json list_benches() {
+  Json entries = Json::array();
+  for (const bench::Bench* bench : bench::all_benches()) {
+    entries.push_back({{"name", bench->name}, {"summary", bench->summary}, {"jobs", bench->jobs}});
+  }
   return entries;
 }
 
@@ -88,6 +97,7 @@ struct Thing {
 
 constexpr Thing things[] = {
     {"backends", "kinds of chip", list_backends},
+    {"benches", "what godwit bench measures", list_benches},
     {"commands", "of this program", list_commands},
     {"dtypes", "types of numbers, and where they may stand", list_dtypes},
     {"families", "kinds of model, by config.json's model_type", list_families},
@@ -152,7 +162,7 @@ Result<int> run(const Options& options) {
 extern const Command list;
 const Command list{
     .name = "list",
-    .summary = "List what there is of a thing: ops, backends, families, presets, commands, dtypes, keys.",
+    .summary = "List what there is of a thing: ops, backends, benches, families, presets, commands, dtypes, keys.",
     .declare = [](CLI::App& app) -> CommandBody {
       auto options = std::make_shared<Options>();
       app.add_option("THING", options->thing, "What to list; without it, what can be listed. config: the keys as Markdown");

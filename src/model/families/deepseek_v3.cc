@@ -450,7 +450,7 @@ Result<std::unique_ptr<Model>> from_config(const Json& config, std::string_view 
   return std::unique_ptr<Model>(std::make_unique<DeepseekV3>(parsed));
 }
 
-// The ladder of small models (MODEL 1.1). initializer_range ≈ 0.02·sqrt(768 / hidden_size).
+// The ladder of small models (MODEL 1.1), and two for measuring: dense30, without a mixture, and ds326. initializer_range ≈ 0.02·sqrt(768 / hidden_size).
 struct Preset {
   std::string_view name;
   std::int64_t vocabulary, hidden, layers, heads, nope, rope, value, q_rank, kv_rank, dense, expert, experts, top_k, shared, dense_layers;
@@ -461,6 +461,8 @@ constexpr std::array preset_list = {
     Preset{"micro", 512, 128, 4, 4, 32, 16, 32, 64, 64, 512, 128, 8, 2, 1, 1, 0.05},
     Preset{"mini", 2048, 256, 6, 8, 32, 16, 32, 96, 128, 768, 192, 16, 4, 1, 1, 0.035},
     Preset{"mini-576", 2048, 256, 6, 8, 32, 64, 32, 96, 512, 768, 192, 16, 4, 1, 1, 0.035},
+    Preset{"dense30", 8192, 512, 8, 8, 64, 32, 64, 256, 128, 2048, 256, 8, 2, 1, 8, 0.025},
+    Preset{"ds326", 32256, 768, 12, 12, 128, 64, 128, 512, 512, 2048, 256, 32, 4, 1, 1, 0.02},
 };
 
 const Json* preset(std::string_view name) {

@@ -1,0 +1,22 @@
+#include "bench/bench.h"
+
+namespace godwit::bench {
+
+const Ceilings& Context::ceilings() {
+  if (!ceilings_) {
+    options_.say("the machine's ceilings");
+    ceilings_ = measure_ceilings(options_.device.threads);
+  }
+  return *ceilings_;
+}
+
+bool Context::wants(std::string_view job, std::string_view dtype) const {
+  return (options_.job.empty() || options_.job == job) && (options_.dtype.empty() || dtype.empty() || options_.dtype == dtype);
+}
+
+Result<void> Context::check_interrupted() const {
+  if (options_.interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
+  return {};
+}
+
+}  // namespace godwit::bench

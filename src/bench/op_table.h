@@ -1,0 +1,29 @@
+// From the times a profiled device keeps of every node to a table by op and shape.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bench/ceilings.h"
+#include "bench/report.h"
+#include "device/device.h"
+#include "program/program.h"
+
+namespace godwit::bench {
+
+struct TimedProgram {
+  const program::Program* program = nullptr;
+  std::vector<device::OpTime> times;  // by node
+};
+
+// "bf16 1024×512, 2048×512 → f32 1024×2048": the inputs without integers and single numbers, then the first output. A dtype is said where
+// it changes.
+[[nodiscard]] std::string shape_text(const program::Program& program, const program::Node& node);
+
+// Nodes of one op and shape_text are one row; nodes that never ran are left out. `steps` of `step_seconds` each is what the times were
+// taken over.
+[[nodiscard]] OpTable group_ops(std::string job, std::span<const TimedProgram> programs, double steps, double step_seconds,
+                                const Ceilings& ceilings);
+
+}  // namespace godwit::bench

@@ -1,0 +1,90 @@
+// godwit bench: how far from the machine's ceiling everything is.
+#include "bench/bench.h"
+
+#include <CLI/CLI.hpp>
+
+#include "base/config.h"
+#include "cli/command.h"
+#include "cli/common.h"
+#include "cli/progress.h"
+
+namespace godwit::cli {
+
+namespace {
+
+struct Options {
+  std::string name;
+  std::string job;
+  bool json = false;
+  ComputeOptions compute;
+};
+
+std::vector<std::string> bench_names() {
+  std::vector<std::string> names;
+  for (const bench::Bench* each : bench::all_benches()) names.emplace_back(each->name);
+  return names;
+}
+
+// The named one, or all of them.
+Result<std::vector<const bench::Bench*>> choose(const Options& options) {
+  const auto all = bench::all_benches();
+  if (options.name.empty()) {
+    if (!options.job.empty()) return input_error("--job needs the name of a bench: {}", fmt::join(bench_names(), ", "));
+    return std::vector(all.begin(), all.end());
+  }
+  const auto named = std::ranges::find(all, options.name, &bench::Bench::name);
+  if (named == all.end()) return input_error("there is no bench '{}'; there are: {}", options.name, fmt::join(bench_names(), ", "));
+  const auto& jobs = (*named)->jobs;
+  if (!options.job.empty() && std::ranges::find(jobs, options.job) == jobs.end()) {
+    return input_error("the bench {} has no job '{}'; {}", options.name, options.job,
+                       jobs.empty() ? std::string("it has none to choose from") : fmt::format("it has: {}", fmt::join(jobs, ", ")));
+  }
+  return std::vector{*named};
+}
+
+Result<int> run_bench(const Options& options) {
+  TRY_ASSIGN(const std::vector<const bench::Bench*> chosen, choose(options));
+  std::string device_name;
+  {
+    TRY_ASSIGN(const auto device, open_device(options.compute));  // a wrong option is an error now, not in the middle
+    device_name = device->name();
+  }
+  catch_interrupts();
+  Progress progress(options.compute.quiet);
+  bench::Context context({.device = device_options(options.compute),
+                          .job = options.job,
+                          .dtype = options.compute.dtype,
+                          .say = [&](const std::string& text) { progress.line(text); },
+                          .interrupted = interrupted});
+  Json document = {{"version", version}, {"device", device_name}, {"benches", Json::array()}};
+  std::string text = device_name + "\n";
+  for (const bench::Bench* each : chosen) {
+    TRY_ASSIGN(const bench::Report report, each->run(context));
+    document["benches"].push_back(bench::json_of(each->name, report));
+    text += "\n" + bench::text_of(each->name, report);
+  }
+  if (options.json) {
+    TRY(print_json(document));
+  } else {
+    TRY(print(text));
+  }
+  return exit_finished;
+}
+
+}  // namespace
+
+extern const Command bench;
+const Command bench{
+    .name = "bench",
+    .summary = "How far from the machine's ceiling training and decoding are.",
+    .declare = [](CLI::App& app) -> CommandBody {
+      auto options = std::make_shared<Options>();
+      app.add_option("NAME", options->name, fmt::format("One of {}; by default all of them", fmt::join(bench_names(), ", ")));
+      app.add_option("--job", options->job, "Only this job of the bench; see godwit list benches");
+      app.add_flag("--json", options->json, "Print one JSON document");
+      declare_compute(app, options->compute);
+      return [options] { return run_bench(*options); };
+    },
+};
+
+}  // namespace godwit::cli
