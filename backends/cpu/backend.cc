@@ -71,7 +71,8 @@ std::vector<InstructionSet> instruction_sets() {
   std::vector<InstructionSet> sets = {{"scalar", true, scalar::kernels}};
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  [[maybe_unused]] const bool avx2_present = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+  [[maybe_unused]] const bool avx2_present =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   [[maybe_unused]] const bool avx512_present = avx2_present && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                                                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
@@ -189,7 +190,9 @@ struct Step {
   std::size_t input_count = 0;
   std::vector<std::string> attribute_names;
   std::vector<godwit_attribute> attributes;
-  std::int64_t runs = 0;  // counted where the device was opened with profile = 1
+  const std::byte* packed = nullptr;  // its weight in the kernel's own layout
+  bool unneeded = false;              // whoever reads its output reads a packed layout made without it
+  std::int64_t runs = 0;              // counted where the device was opened with profile = 1
   std::int64_t nanoseconds = 0;
 
   [[nodiscard]] Call call(godwit_device& device) const {
@@ -199,6 +202,7 @@ struct Step {
     call.attributes = attributes;
     call.pool = device.pool.get();
     call.workspace = device.workspace;
+    call.packed = packed;
     return call;
   }
 };
@@ -218,9 +222,23 @@ Step step_of(const godwit_program& program, const godwit_op& op, const Kernel* k
 
 }  // namespace
 
+// A weight in the layout of the kernels that multiply by it, made again in every refresh.
+struct Packing {
+  const Kernel* kernel = nullptr;
+  std::int32_t weight = 0;  // the tensor the kernel names, and the one it is packed from
+  std::int32_t source = 0;
+  Step step;  // the first that uses it, its weight replaced by the source
+  std::int64_t offset = 0;
+  std::int64_t bytes = 0;
+};
+
 struct godwit_prepared {
+  ~godwit_prepared();
   godwit_device* device = nullptr;
   std::vector<Step> steps;
+  std::vector<Packing> packings;
+  std::byte* private_memory = nullptr;
+  std::int64_t private_bytes = 0;
   std::size_t refresh_count = 0;
   std::int64_t workspace_bytes = 0;
   struct Place {
@@ -234,7 +252,80 @@ struct godwit_prepared {
   std::int64_t persistent_bytes = 0;
 };
 
+godwit_prepared::~godwit_prepared() {
+  if (private_memory != nullptr) munmap(private_memory, static_cast<std::size_t>(private_bytes));
+}
+
 namespace {
+
+constexpr std::size_t weight_input = 1;  // Kernel::pack
+
+// Finds the weights that are multiplied by: what only a refresh changes. Where a weight is a rounded copy of a state, it is packed from the
+// state itself, and a copy that nobody else reads is not made.
+void plan_packings(const godwit_program& program, godwit_prepared& made) {
+  std::vector<bool> steady(static_cast<std::size_t>(program.tensor_count));
+  std::vector<std::int32_t> uses(steady.size(), 0);
+  std::vector<std::int32_t> cast_by(steady.size(), -1);
+  for (std::size_t t = 0; t < steady.size(); ++t) {
+    const godwit_role role = program.tensors[t].role;
+    steady[t] = role == GODWIT_DERIVED || role == GODWIT_STATE || role == GODWIT_CONSTANT;
+  }
+  for (std::int32_t i = 0; i < program.op_count; ++i) {
+    const godwit_op& op = program.ops[i];
+    for (std::int32_t k = 0; k < op.input_count; ++k) ++uses[static_cast<std::size_t>(op.inputs[k])];
+    for (std::int32_t k = 0; k < op.output_count; ++k) {
+      const auto t = static_cast<std::size_t>(op.outputs[k]);
+      if (program.tensors[t].role != GODWIT_DERIVED) steady[t] = false;
+      if (i < program.refresh_count && std::strcmp(op.name, "cast") == 0) cast_by[t] = i;
+    }
+  }
+  for (std::size_t i = made.refresh_count; i < made.steps.size(); ++i) {
+    Step& step = made.steps[i];
+    if (step.kernel->pack == nullptr) continue;
+    const std::int32_t weight = step.tensors[weight_input];
+    const auto at = static_cast<std::size_t>(weight);
+    if (!steady[at]) continue;
+    auto packing = std::find_if(made.packings.begin(), made.packings.end(), [&](const Packing& known) {
+      return known.weight == weight && std::strcmp(known.kernel->layout, step.kernel->layout) == 0;
+    });
+    if (packing == made.packings.end()) {
+      Packing fresh;
+      fresh.kernel = step.kernel;
+      fresh.weight = fresh.source = weight;
+      fresh.step = step;
+      const bool rounded = cast_by[at] >= 0 && step.views[weight_input].bf16();
+      if (rounded) {
+        const godwit_op& cast = program.ops[cast_by[at]];
+        if (program.tensors[cast.inputs[0]].dtype == GODWIT_F32) fresh.source = cast.inputs[0];
+      }
+      fresh.step.tensors[weight_input] = fresh.source;
+      fresh.step.views[weight_input] = view_of(program.tensors[fresh.source]);
+      Call call;
+      call.in = std::span(step.views).first(step.input_count);
+      call.out = std::span(step.views).subspan(step.input_count);
+      call.attributes = step.attributes;
+      fresh.bytes = (step.kernel->packed_bytes(call) + GODWIT_ALIGNMENT - 1) / GODWIT_ALIGNMENT * GODWIT_ALIGNMENT;
+      fresh.offset = made.private_bytes;
+      made.private_bytes += fresh.bytes;
+      made.packings.push_back(std::move(fresh));
+      packing = made.packings.end() - 1;
+    }
+    if (packing->source != weight && --uses[at] == 0) made.steps[static_cast<std::size_t>(cast_by[at])].unneeded = true;
+  }
+}
+
+// Where plan_packings' layouts lie: each step that multiplies by a packed weight gets its place.
+void place_packings(godwit_prepared& made) {
+  for (std::size_t i = made.refresh_count; i < made.steps.size(); ++i) {
+    Step& step = made.steps[i];
+    if (step.kernel->pack == nullptr) continue;
+    for (const Packing& packing : made.packings) {
+      if (packing.weight == step.tensors[weight_input] && std::strcmp(packing.kernel->layout, step.kernel->layout) == 0) {
+        step.packed = made.private_memory + packing.offset;
+      }
+    }
+  }
+}
 
 const char* const profiles[] = {"exact/1", nullptr};
 
@@ -408,10 +499,22 @@ godwit_status prepare(godwit_device* device, const godwit_program* program, godw
     const Kernel* kernel = find_kernel(*device, op.name);
     if (kernel == nullptr) return fail(error, GODWIT_UNSUPPORTED, "the cpu backend has no kernel for the op %s", op.name);
     made->steps.push_back(step_of(*program, op, kernel));
-    const Call call = made->steps.back().call(*device);
-    if (kernel->variant(call) == nullptr)
+    if (kernel->variant(made->steps.back().call(*device)) == nullptr)
       return fail(error, GODWIT_UNSUPPORTED, "the cpu backend has no kernel for the op %s at these types", op.name);
-    if (kernel->workspace != nullptr) made->workspace_bytes = std::max(made->workspace_bytes, kernel->workspace(call));
+  }
+  plan_packings(*program, *made);
+  if (made->private_bytes > 0) {
+    made->private_bytes = mapped(made->private_bytes);
+    made->private_memory = static_cast<std::byte*>(map_memory(made->private_bytes));
+    if (made->private_memory == nullptr) {
+      return fail(error, GODWIT_OUT_OF_MEMORY, "no memory for %lld bytes of packed weights", static_cast<long long>(made->private_bytes));
+    }
+    place_packings(*made);
+  }
+  for (const Step& step : made->steps) {
+    if (step.kernel->workspace != nullptr) {
+      made->workspace_bytes = std::max(made->workspace_bytes, step.kernel->workspace(step.call(*device)));
+    }
   }
   if (made->workspace_bytes > device->workspace_bytes) {
     const std::int64_t bytes = mapped(made->workspace_bytes);
@@ -428,7 +531,7 @@ godwit_status prepare(godwit_device* device, const godwit_program* program, godw
 
 godwit_status prepared_describe(godwit_prepared* prepared, godwit_prepared_info* info, godwit_error*) {
   info->workspace_bytes = prepared->workspace_bytes;
-  info->private_bytes = 0;
+  info->private_bytes = prepared->private_bytes;
   return GODWIT_OK;
 }
 
@@ -454,15 +557,17 @@ godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part pa
   godwit::cpu::set_ieee_mode();
   const std::size_t begin = part == GODWIT_PART_REFRESH ? 0 : prepared->refresh_count;
   const std::size_t end = part == GODWIT_PART_REFRESH ? prepared->refresh_count : prepared->steps.size();
+  const auto unbound = [&](std::int32_t tensor) {
+    return fail(error, GODWIT_INVALID, "the tensor %s is not bound to memory of its size",
+                prepared->places[static_cast<std::size_t>(tensor)].name.c_str());
+  };
   for (std::size_t i = begin; i < end; ++i) {
     if (device.aborted.load(std::memory_order_relaxed)) return fail(error, GODWIT_ABORTED, "the device was told to give up its work");
     Step& step = prepared->steps[i];
+    if (step.unneeded) continue;
     for (std::size_t k = 0; k < step.tensors.size(); ++k) {
       step.views[k].data = address(step.tensors[k]);
-      if (step.views[k].data == nullptr) {
-        return fail(error, GODWIT_INVALID, "the tensor %s is not bound to memory of its size",
-                    prepared->places[static_cast<std::size_t>(step.tensors[k])].name.c_str());
-      }
+      if (step.views[k].data == nullptr) return unbound(step.tensors[k]);
     }
     if (!device.profile) {
       step.kernel->run(step.call(device));
@@ -472,6 +577,13 @@ godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part pa
     step.kernel->run(step.call(device));
     step.nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - before).count();
     ++step.runs;
+  }
+  for (std::size_t i = 0; part == GODWIT_PART_REFRESH && i < prepared->packings.size(); ++i) {
+    Packing& packing = prepared->packings[i];
+    View& source = packing.step.views[weight_input];
+    source.data = address(packing.source);
+    if (source.data == nullptr) return unbound(packing.source);
+    packing.kernel->pack(packing.step.call(device), prepared->private_memory + packing.offset);
   }
   if (!godwit::cpu::in_ieee_mode()) return fail(error, GODWIT_FAILED, "the floating-point mode was changed while a program ran");
   return GODWIT_OK;

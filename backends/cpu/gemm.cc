@@ -12,6 +12,15 @@ void run_products(const Products& p, const View& operand, Pool& pool, std::byte*
   with_chain(operand, [&](auto chain) { products<decltype(chain)>(p, pool, workspace); });
 }
 
+std::int64_t packed_bytes_of(const Products& p, const View& operand) {
+  return with_chain(operand, [&](auto chain) { return packed_floats<decltype(chain)>(p) * 4; });
+}
+
+void pack_weight(const Products& p, const View& operand, const View& source, Pool& pool, std::byte* to) {
+  with_chain(operand,
+             [&](auto chain) { pack_weight<decltype(chain)>(p, operand.bf16() && !source.bf16(), pool, reinterpret_cast<float*>(to)); });
+}
+
 std::int64_t gradients_workspace(const Gradients& p, const View& operand, int threads) {
   return with_chain(operand, [&](auto chain) { return GradientsRun<decltype(chain)>(p, threads, nullptr).workspace(); });
 }

@@ -68,13 +68,15 @@ struct Products {
   std::int64_t b_group = 0;  // bytes
   Layout b_layout{};
   float* c = nullptr;             // [rows, n] of group 0
-  std::int64_t c_stride = 0;      // floats
-  std::int64_t c_group = 0;       // floats
+  bool c_bf16 = false;            // c is bf16: the finished sums are rounded
+  std::int64_t c_stride = 0;      // elements
+  std::int64_t c_group = 0;       // elements
   std::int64_t count = 0;         // groups
   std::int64_t typical_rows = 0;  // of a group
   std::int64_t n = 0;
   std::int64_t k = 0;
   Groups rows;
+  const float* packed = nullptr;  // all groups' panels of b, packed beforehand; null: b is packed as it is used
 };
 
 struct ProductsPlan {
@@ -95,20 +97,23 @@ ProductsPlan plan_products(const Products& p, int threads) {
   plan.panel_floats = plan.steps * panel_width;
   const std::int64_t fit = packed_bytes / std::max<std::int64_t>(plan.panel_floats * 4, 1);
   plan.panels_at_once = std::clamp<std::int64_t>(fit, 1, std::max<std::int64_t>(p.count * plan.panels, 1));
+  if (p.packed != nullptr) plan.panels_at_once = p.count * plan.panels;
   plan.convert_rows = !lanes_in_place<Chain>(p.k);
   return plan;
 }
 
 struct ProductsScratch {
-  ProductsScratch(Pieces& pieces_of, const ProductsPlan& plan, std::int64_t groups, int threads)
-      : first_block(pieces_of.take<std::int64_t>(groups + 1)),
-        packed(pieces_of.take<float>(plan.panels_at_once * plan.panel_floats)),
-        own_floats((plan.panel_floats + (plan.convert_rows ? plan.blocks.rows * plan.steps : 0) + 15) / 16 * 16),
+  ProductsScratch(Pieces& pieces_of, const ProductsPlan& plan, const Products& p, int threads)
+      : first_block(pieces_of.take<std::int64_t>(p.count + 1)),
+        packed(p.packed != nullptr ? p.packed : pieces_of.take<float>(plan.panels_at_once * plan.panel_floats)),
+        panel_floats(p.packed != nullptr ? 0 : plan.panel_floats),
+        own_floats((panel_floats + (plan.convert_rows ? plan.blocks.rows * plan.steps : 0) + 15) / 16 * 16),
         own(pieces_of.take<float>(own_floats * threads)) {}
 
   std::int64_t* first_block;  // of each group, in the present round
-  float* packed;
-  std::int64_t own_floats;  // per thread: a panel, then converted rows
+  const float* packed;
+  std::int64_t panel_floats;
+  std::int64_t own_floats;  // per thread: a panel, where none are packed beforehand, then converted rows
   float* own;
 };
 
@@ -128,13 +133,14 @@ class ProductsRound {
       blocks += pieces(p_.rows[g].count(), plan_.blocks.rows) * pieces(panels_of(g).count(), panels_per_block(g));
     }
     scratch_.first_block[p_.count] = blocks;
-    if (any_shared) {
+    if (any_shared && p_.packed == nullptr) {
       const std::int64_t parts = std::max<std::int64_t>(pieces(plan_.steps, pack_steps), 1);
       pool.each(panels_.count() * parts, [&](std::int64_t i, int) {
         const std::int64_t panel = panels_.begin + i / parts;
         const std::int64_t from = i % parts * pack_steps;
         if (!shared(panel / plan_.panels)) return;
-        pack(panel / plan_.panels, panel % plan_.panels, {from, std::min(from + pack_steps, plan_.steps)}, packed_panel(panel));
+        pack(panel / plan_.panels, panel % plan_.panels, {from, std::min(from + pack_steps, plan_.steps)},
+             const_cast<float*>(packed_panel(panel)));
       });
     }
     pool.each(blocks, [&](std::int64_t block, int thread) { compute(block, thread); });
@@ -142,14 +148,16 @@ class ProductsRound {
 
  private:
   // A group of a single block of rows uses a panel once: the thread that does packs it for itself.
-  [[nodiscard]] bool shared(std::int64_t g) const { return p_.rows[g].count() > plan_.blocks.rows; }
+  [[nodiscard]] bool shared(std::int64_t g) const { return p_.packed != nullptr || p_.rows[g].count() > plan_.blocks.rows; }
   [[nodiscard]] std::int64_t panels_per_block(std::int64_t g) const { return shared(g) ? plan_.blocks.panels : 1; }
   [[nodiscard]] Range panels_of(std::int64_t g) const {
     const std::int64_t first = g * plan_.panels;
     const std::int64_t begin = std::clamp<std::int64_t>(panels_.begin - first, 0, plan_.panels);
     return {begin, std::clamp<std::int64_t>(panels_.end - first, begin, plan_.panels)};
   }
-  [[nodiscard]] float* packed_panel(std::int64_t panel) const { return scratch_.packed + (panel - panels_.begin) * plan_.panel_floats; }
+  [[nodiscard]] const float* packed_panel(std::int64_t panel) const {
+    return scratch_.packed + (panel - panels_.begin) * plan_.panel_floats;
+  }
   [[nodiscard]] Range columns_of(std::int64_t panel) const { return {panel * panel_width, std::min((panel + 1) * panel_width, p_.n)}; }
 
   [[nodiscard]] Matrix b_of(std::int64_t g) const { return {p_.b.data + g * p_.b_group, p_.b.stride}; }
@@ -186,11 +194,11 @@ class ProductsRound {
     float* own = scratch_.own + thread * scratch_.own_floats;
     Matrix a{p_.a.data + g * p_.a_group + rows.begin * p_.a.stride, p_.a.stride};
     if (plan_.convert_rows) {
-      float* converted = own + plan_.panel_floats;
+      float* converted = own + scratch_.panel_floats;
       for (std::int64_t i = 0; i < rows.count(); ++i) pack_row<Chain>(a.row(i), p_.k, converted + i * plan_.steps);
       a = {reinterpret_cast<const std::byte*>(converted), plan_.steps * 4};
     }
-    const bool few = all_rows.count() <= few_rows;
+    const bool few = p_.packed == nullptr && all_rows.count() <= few_rows;
     for (std::int64_t panel = first_panel; panel < std::min(first_panel + per_block, panels.end); ++panel) {
       if (few) {
         multiply_unpacked(g, rows, a, columns_of(panel));
@@ -204,7 +212,9 @@ class ProductsRound {
   }
 
   [[nodiscard]] Output output(std::int64_t g, std::int64_t row, Range columns) const {
-    return {p_.c + g * p_.c_group + row * p_.c_stride + columns.begin, p_.c_stride, columns.count()};
+    const std::int64_t at = g * p_.c_group + row * p_.c_stride + columns.begin;
+    float* to = p_.c_bf16 ? reinterpret_cast<float*>(reinterpret_cast<std::uint16_t*>(p_.c) + at) : p_.c + at;
+    return {to, p_.c_stride, columns.count(), p_.c_bf16};
   }
 
   static Rows rows_of(Matrix a, std::int64_t first, int count) {
@@ -251,7 +261,7 @@ template <typename Chain>
 std::int64_t products_workspace(const Products& p, int threads) {
   const ProductsPlan plan = plan_products<Chain>(p, threads);
   Pieces counter(nullptr);
-  const ProductsScratch scratch(counter, plan, p.count, threads);
+  const ProductsScratch scratch(counter, plan, p, threads);
   return counter.used();
 }
 
@@ -259,11 +269,55 @@ template <typename Chain>
 void products(const Products& p, Pool& pool, std::byte* workspace) {
   const ProductsPlan plan = plan_products<Chain>(p, pool.threads());
   Pieces all(workspace);
-  const ProductsScratch scratch(all, plan, p.count, pool.threads());
+  const ProductsScratch scratch(all, plan, p, pool.threads());
   const std::int64_t panels = p.count * plan.panels;
   for (std::int64_t first = 0; first < panels; first += plan.panels_at_once) {
     ProductsRound<Chain>(p, plan, scratch, {first, std::min(first + plan.panels_at_once, panels)}).run(pool);
   }
+}
+
+// b as `products` packs it, all groups' panels one after another: [groups][panels][steps][panel_width].
+template <typename Chain>
+std::int64_t packed_floats(const Products& p) {
+  return p.count * pieces(p.n, panel_width) * steps_of<Chain>(p.k) * panel_width;
+}
+
+// `source` has b's shape; f32 where the chain's operands are bf16 is rounded on the way.
+template <typename Chain>
+void pack_weight(const Products& p, bool round, Pool& pool, float* to) {
+  const std::int64_t panels = pieces(p.n, panel_width);
+  const std::int64_t steps = steps_of<Chain>(p.k);
+  const std::int64_t parts = std::max<std::int64_t>(pieces(steps, pack_steps), 1);
+  const bool down = p.b_layout == Layout::indices_columns;
+  pool.each(p.count * panels * parts, [&](std::int64_t item, int) {
+    const std::int64_t group = item / parts / panels;
+    const std::int64_t panel = item / parts % panels;
+    const Range columns{panel * panel_width, std::min((panel + 1) * panel_width, p.n)};
+    const Range range{item % parts * pack_steps, std::min((item % parts + 1) * pack_steps, steps)};
+    float* panel_to = to + (group * panels + panel) * steps * panel_width;
+    const Matrix b{p.b.data + group * p.b_group, p.b.stride};
+    const auto pack = [&](Matrix m, std::int64_t indices, Range of, Range part_steps, float* place) {
+      down ? pack_down<Chain>(m, indices, of, part_steps, place) : pack_across<Chain>(m, indices, of, part_steps, place);
+    };
+    if (!round) return pack(b, p.k, columns, range, panel_to);
+    // The part rounded to bf16 first, in cache: it begins with an even index, so pairs stay pairs.
+    constexpr std::int64_t most = pack_steps * Chain::indices_per_step;
+    alignas(64) std::uint16_t rounded[most * panel_width];
+    const Range indices{range.begin * Chain::indices_per_step, std::min(range.end * Chain::indices_per_step, p.k)};
+    const std::int64_t rows = down ? indices.count() : columns.count();
+    const std::int64_t width = down ? columns.count() : indices.count();
+    const std::int64_t stride = down ? panel_width : most;
+    const Matrix from{b.row(down ? indices.begin : columns.begin) + (down ? columns.begin : indices.begin) * 4, b.stride};
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const float* row = as_f32(from.row(i));
+      std::int64_t j = 0;
+      for (; j + lanes <= width; j += lanes) store_bf16(rounded + i * stride + j, load(row + j));
+      if (j < width)
+        store_bf16_first(rounded + i * stride + j, load_first(row + j, static_cast<int>(width - j)), static_cast<int>(width - j));
+    }
+    pack({reinterpret_cast<const std::byte*>(rounded), stride * 2}, indices.count(), {0, columns.count()}, {0, range.count()},
+         panel_to + range.begin * pieces(columns.count(), lanes) * lanes);
+  });
 }
 
 // Zeros in the rows of c [limit, n] that belong to no group.
@@ -290,9 +344,12 @@ struct Gradients {
 };
 
 // dy is packed like x, in panels of its own width, of which a tile's rows take tile_rows neighbouring lanes at every step: a common
-// multiple of tile_rows and lanes.
+// multiple of tile_rows and lanes. (Tiles of six lanes of their own cost more to pack than they save.)
 inline constexpr int left_width = 48;
 static_assert(left_width % tile_rows == 0 && left_width % lanes == 0);
+// Rows of dy and x are packed a few at a time along their whole width: read down one panel, each row would lie in another page.
+inline constexpr std::int64_t steps_at_once = 64;
+inline constexpr std::int64_t gradient_pack_rows = 128;  // one thread's item
 
 struct GradientsPlan {
   Blocks blocks;
@@ -305,7 +362,8 @@ template <typename Chain>
 GradientsPlan plan_gradients(const Gradients& p, int threads) {
   GradientsPlan plan;
   plan.blocks = choose_blocks({p.experts, p.out, p.in}, threads);
-  plan.steps = steps_of<Chain>(p.rows.limit + (Chain::indices_per_step - 1) * p.experts * p.samples);
+  // An odd number of steps: panels a power of two apart would all lie in the same few sets of the caches while a row is spread over them.
+  plan.steps = steps_of<Chain>(p.rows.limit + (Chain::indices_per_step - 1) * p.experts * p.samples) | 1;
   const auto fit = [&](std::int64_t columns, std::int64_t width) {
     const std::int64_t most = packed_bytes / std::max<std::int64_t>(plan.steps * width * 4, 1);
     return std::clamp<std::int64_t>(most, 1, std::max<std::int64_t>(pieces(columns, width), 1));
@@ -349,21 +407,35 @@ class GradientsRun {
   [[nodiscard]] Range columns_of(std::int64_t panel) const { return {panel * panel_width, std::min((panel + 1) * panel_width, p_.in)}; }
 
   void pack(Pool& pool, Range lefts, bool pack_lefts, Range rights, bool pack_rights) const {
-    constexpr std::int64_t rows_at_once = pack_steps * Chain::indices_per_step;
-    const std::int64_t parts = pieces(p_.rows.limit, rows_at_once);
-    const std::int64_t left_count = pack_lefts ? pieces(lefts.count(), left_width) : 0;
-    const std::int64_t right_count = pack_rights ? rights.count() : 0;
-    pool.each((left_count + right_count) * parts, [&](std::int64_t i, int) {
-      const std::int64_t first = i % parts * rows_at_once;
-      const Range rows{first, std::min(first + rows_at_once, p_.rows.limit)};
-      if (i / parts < left_count) {
-        const Range columns = left_columns(lefts, lefts.begin + i / parts * left_width);
-        pack_panel(p_.dy, columns, rows, left_ + (columns.begin - lefts.begin) * plan_.steps);
-      } else {
-        const std::int64_t panel = rights.begin + i / parts - left_count;
-        pack_panel(p_.x, columns_of(panel), rows, packed_panel(rights, panel));
+    const std::int64_t parts = pieces(p_.rows.limit, gradient_pack_rows);
+    pool.each(2 * parts, [&](std::int64_t i, int) {
+      const std::int64_t first = i / 2 * gradient_pack_rows;
+      const Range rows{first, std::min(first + gradient_pack_rows, p_.rows.limit)};
+      if (i % 2 == 0 ? pack_lefts : pack_rights) {
+        each_group(rows, [&](Range group, std::int64_t first_step, Range steps) {
+          for (std::int64_t at = steps.begin; at < steps.end; at += steps_at_once) {
+            const Range now{at, std::min(at + steps_at_once, steps.end)};
+            i % 2 == 0 ? pack_lefts_of(lefts, group, first_step, now) : pack_rights_of(rights, group, first_step, now);
+          }
+        });
       }
     });
+  }
+
+  void pack_lefts_of(Range lefts, Range group, std::int64_t first_step, Range steps) const {
+    for (std::int64_t column = lefts.begin; column < lefts.end; column += left_width) {
+      const Range columns = left_columns(lefts, column);
+      pack_down<Chain>({p_.dy.row(group.begin), p_.dy.stride}, group.count(), columns, steps,
+                       left_panel(lefts, columns) + first_step * padded(columns));
+    }
+  }
+
+  void pack_rights_of(Range rights, Range group, std::int64_t first_step, Range steps) const {
+    for (std::int64_t panel = rights.begin; panel < rights.end; ++panel) {
+      const Range columns = columns_of(panel);
+      pack_down<Chain>({p_.x.row(group.begin), p_.x.stride}, group.count(), columns, steps,
+                       packed_panel(rights, panel) + first_step * padded(columns));
+    }
   }
 
   // body(group's rows, its first step, the steps of it whose first index lies in `rows`) for every group that has such a step.
@@ -385,14 +457,6 @@ class GradientsRun {
       const auto step_of = [&](std::int64_t row) { return steps_of<Chain>(std::clamp(row, group.begin, group.end) - group.begin); };
       body(group, start(g, group), Range{step_of(rows.begin), step_of(rows.end)});
     }
-  }
-
-  static std::int64_t padded(Range columns) { return pieces(columns.count(), lanes) * lanes; }
-
-  void pack_panel(Matrix m, Range columns, Range rows, float* panel) const {
-    each_group(rows, [&](Range group, std::int64_t first, Range steps) {
-      pack_down<Chain>({m.row(group.begin), m.stride}, group.count(), columns, steps, panel + first * padded(columns));
-    });
   }
 
   [[nodiscard]] float* packed_panel(Range rights, std::int64_t panel) const {
@@ -417,15 +481,18 @@ class GradientsRun {
     });
   }
 
+  static std::int64_t padded(Range columns) { return pieces(columns.count(), lanes) * lanes; }
+
   [[nodiscard]] Range left_columns(Range lefts, std::int64_t column) const {
     const std::int64_t begin = lefts.begin + (column - lefts.begin) / left_width * left_width;
     return {begin, std::min(begin + left_width, lefts.end)};
   }
+  [[nodiscard]] float* left_panel(Range lefts, Range columns) const { return left_ + (columns.begin - lefts.begin) * plan_.steps; }
 
   // The columns of dy from `column` on, as rows.
   [[nodiscard]] Rows left_rows(Range lefts, std::int64_t column) const {
     const Range panel = left_columns(lefts, column);
-    const float* lane = left_ + (panel.begin - lefts.begin) * plan_.steps + (column - panel.begin);
+    const float* lane = left_panel(lefts, panel) + (column - panel.begin);
     Rows rows;
     for (int j = 0; j < tile_rows; ++j) rows.row[j] = reinterpret_cast<const std::byte*>(lane + j);
     rows.step = padded(panel) * 4;
@@ -486,10 +553,12 @@ inline const char* variant_name(const View& operand) {
 #endif
 }
 
-inline const char* variant(const Call& call) {
+template <bool rounds = false>
+const char* variant(const Call& call) {
   const View& a = call.in[0];
   const View& b = call.in[1];
-  const bool served = a.dtype == b.dtype && a.dtype != GODWIT_I32 && call.out[0].dtype == GODWIT_F32;
+  const bool result = call.out[0].dtype == GODWIT_F32 || (rounds && call.out[0].bf16());
+  const bool served = a.dtype == b.dtype && a.dtype != GODWIT_I32 && result;
   return served ? variant_name(a) : nullptr;
 }
 
@@ -506,13 +575,31 @@ void run_products(const Products& p, const View& operand, Pool& pool, std::byte*
 std::int64_t gradients_workspace(const Gradients& p, const View& operand, int threads);
 void run_gradients(const Gradients& p, const View& operand, Pool& pool, std::byte* workspace);
 
+std::int64_t packed_bytes_of(const Products& p, const View& operand);
+void pack_weight(const Products& p, const View& operand, const View& source, Pool& pool, std::byte* to);
+
+// Of the call, with its weight as it was packed.
+template <Products (*of)(const Call&)>
+Products products_of(const Call& call) {
+  Products p = of(call);
+  p.packed = reinterpret_cast<const float*>(call.packed);
+  return p;
+}
 template <Products (*of)(const Call&)>
 std::int64_t workspace_of_products(const Call& call) {
-  return products_workspace(of(call), call.in[0], call.pool->threads());
+  return products_workspace(products_of<of>(call), call.in[0], call.pool->threads());
 }
 template <Products (*of)(const Call&)>
 void run_products(const Call& call) {
-  run_products(of(call), call.in[0], *call.pool, call.workspace);
+  run_products(products_of<of>(call), call.in[0], *call.pool, call.workspace);
+}
+template <Products (*of)(const Call&)>
+std::int64_t packed_bytes_of(const Call& call) {
+  return packed_bytes_of(of(call), call.in[0]);
+}
+template <Products (*of)(const Call&)>
+void pack_weight(const Call& call, std::byte* to) {
+  pack_weight(of(call), call.in[0], call.in[1], *call.pool, to);
 }
 template <Gradients (*of)(const Call&)>
 std::int64_t workspace_of_gradients(const Call& call) {

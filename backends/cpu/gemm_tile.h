@@ -99,6 +99,7 @@ struct Target {
   float* to = nullptr;
   std::int64_t stride = 0;         // floats between rows
   std::int64_t columns = 0;        // of the tile; the rest of its last vector is not written
+  bool bf16 = false;               // `to` and `stride` are of bf16: the sums are rounded
   const float* earlier = nullptr;  // the newest of `joins` finished subtrees, older ones before it, tile_floats apart
   int joins = 0;
 };
@@ -160,6 +161,23 @@ template <int rows, int vectors>
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) sum[i][v] = load(earlier + (i * vectors + v) * lanes) + sum[i][v];
     }
+  }
+  if (target.bf16) {
+    auto* first = reinterpret_cast<std::uint16_t*>(target.to);
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) {
+        const std::int64_t rest = target.columns - v * lanes;
+        std::uint16_t* to = first + i * target.stride + v * lanes;
+        if (rest >= lanes) {
+          store_bf16(to, sum[i][v] + zero());
+        } else if (rest > 0) {
+          store_bf16_first(to, sum[i][v] + zero(), static_cast<int>(rest));
+        }
+      }
+    }
+    return;
   }
 #pragma GCC unroll 8
   for (int i = 0; i < rows; ++i) {
@@ -237,6 +255,7 @@ struct Output {
   float* to = nullptr;
   std::int64_t stride = 0;
   std::int64_t columns = 0;
+  bool bf16 = false;  // Target::bf16
 };
 
 // The aligned binary tree over tiles. Leaves come with ascending indices below 2^54; absent ones are simply not given. Segments within
@@ -276,6 +295,7 @@ class Tree {
     return {.to = output.to,
             .stride = output.stride,
             .columns = output.columns,
+            .bf16 = output.bf16,
             .earlier = joins == 0 ? nullptr : tile_[size_ - 1],
             .joins = joins};
   }

@@ -60,7 +60,8 @@ void rotate_rows(const Call& call, Factors factors, Rotate rotate) {
   const std::int32_t* positions = call.in[1].i32();
   const float* cos = call.in[2].f32();
   const float* sin = call.in[3].f32();
-  float* y = call.out[0].f32();
+  const Sink y(call.out[0]);
+  const bool in_place = call.out[0].data == call.in[0].data;
   const std::int64_t rows = call.in[0].shape[0];
   const std::int64_t width = call.in[0].shape[1];
   const std::int64_t heads = call.integer("heads");
@@ -80,11 +81,15 @@ void rotate_rows(const Call& call, Factors factors, Rotate rotate) {
         std::copy_n(f.second, 2, second + 2 * i);
       }
       const float* from = x + t * width;
-      float* to = y + t * width;
-      if (from != to && 2 * pairs < head_width) std::memcpy(to, from, static_cast<std::size_t>(width) * sizeof(float));
-      for (std::int64_t column = offset; column < width; column += head_width) {
+      const auto copy = [&](std::int64_t column, std::int64_t count) {
+        vectors(in_place ? 0 : count, [&](std::int64_t i, int n) { y.put(t * width + column + i, load_n(from + column + i, n), n); });
+      };
+      for (std::int64_t head = 0; head < width; head += head_width) {
+        const std::int64_t column = head + offset;
+        copy(head, offset);
+        copy(column + 2 * pairs, head_width - offset - 2 * pairs);
         vectors(2 * pairs, [&](std::int64_t i, int n) {
-          store_n(to + column + i, rotate(load_n(from + column + i, n), load_n(first + i, n), load_n(second + i, n)), n);
+          y.put(t * width + column + i, rotate(load_n(from + column + i, n), load_n(first + i, n), load_n(second + i, n)), n);
         });
       }
     }

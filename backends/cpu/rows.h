@@ -4,7 +4,9 @@
 
 #include <bit>
 #include <cstdint>
+#include <cstring>
 
+#include "kernel.h"
 #include "pool.h"
 #include "simd.h"
 
@@ -115,6 +117,26 @@ inline void store_n(float* p, F32 x, int n) {
     store_first(p, x, n);
   }
 }
+
+// A result's elements, f32 or rounded to bf16 as its tensor is.
+class Sink {
+ public:
+  explicit Sink(const View& view) : data_(view.data), bf16_(view.bf16()) {}
+
+  void put(std::int64_t i, F32 x, int n) const {
+    if (!bf16_) return store_n(static_cast<float*>(data_) + i, x, n);
+    auto* to = static_cast<std::uint16_t*>(data_) + i;
+    n == lanes ? store_bf16(to, x) : store_bf16_first(to, x, n);
+  }
+  void clear(std::int64_t begin, std::int64_t count) const {
+    const std::int64_t bytes = bf16_ ? 2 : 4;
+    std::memset(static_cast<std::byte*>(data_) + begin * bytes, 0, static_cast<std::size_t>(count * bytes));
+  }
+
+ private:
+  void* data_;
+  bool bf16_;
+};
 
 // ROW of a_i·b_i.
 inline float row_dot(std::int64_t n, const float* a, const float* b) {

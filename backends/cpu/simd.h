@@ -500,7 +500,13 @@ inline I32 to_bf16(F32 x) {
   return selecti(unordered(x, x), set1i(0x7FC0), selecti(normal, rounded, flushed));
 }
 inline void store_bf16(std::uint16_t* p, F32 x) {
+#if defined(GODWIT_ISA_avx512_bf16)
+  // vcvtneps2bf16 rounds and flushes as to_bf16 does, but keeps a NaN's payload.
+  const __m256i y = std::bit_cast<__m256i>(_mm512_cvtneps_pbh(x.v));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_mask_mov_epi16(y, unordered(x, x).v, _mm256_set1_epi16(0x7FC0)));
+#else
   store_low16(p, to_bf16(x));
+#endif
 }
 inline void store_bf16_first(std::uint16_t* p, F32 x, int n) {
   alignas(64) std::uint16_t all[lanes];

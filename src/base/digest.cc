@@ -1,7 +1,11 @@
 #include "base/digest.h"
 
 #include <openssl/evp.h>
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h>  // XXH3_128bits becomes the one for this machine's instruction set
+#else
 #include <xxhash.h>
+#endif
 
 #include <bit>
 #include <cstring>

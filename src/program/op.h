@@ -168,6 +168,9 @@ struct Op {
   // only).
   std::vector<std::pair<std::string_view, std::string_view>> in_place = {};
   std::vector<std::string_view> updates = {};  // outputs written in part (caches); they must be state
+  // f32 outputs that a program may want rounded: where such an output is a bf16 tensor it holds cast(result), and the reference, which
+  // knows nothing of it, is followed by the cast (run_op).
+  std::vector<std::string_view> rounds = {};
   void (*shapes)(Shapes&) = nullptr;
   void (*gradient)(Gradient&) = nullptr;  // null: nothing upstream of this op is differentiated through it
   Cost (*cost)(const Instance&) = nullptr;

@@ -124,6 +124,40 @@ Program hoist_refresh(Program program) {
   return program;
 }
 
+Program fuse_casts(Program program) {
+  struct Made {
+    std::size_t node = 0;
+    std::size_t output = 0;
+  };
+  std::map<TensorId, Made> producer;
+  std::vector<int> uses(program.tensors.size(), 0);
+  for (std::size_t i = 0; i < program.nodes.size(); ++i) {
+    for (const TensorId id : program.nodes[i].inputs) ++uses[at(id)];
+    for (std::size_t k = 0; k < program.nodes[i].outputs.size(); ++k) producer[program.nodes[i].outputs[k]] = {i, k};
+  }
+  std::vector<bool> gone(program.nodes.size(), false);
+  for (std::size_t i = 0; i < program.nodes.size(); ++i) {
+    const Node& cast = program.nodes[i];
+    if (cast.op->name != "cast") continue;
+    const TensorId x = cast.inputs[0];
+    const TensorId y = cast.outputs[0];
+    const auto made = producer.find(x);
+    const bool to_bf16 = program.tensor(x).type.dtype == Dtype::f32 && program.tensor(y).type.dtype == Dtype::bf16;
+    if (!to_bf16 || made == producer.end() || uses[at(x)] != 1 || program.tensor(x).role != Role::temporary) continue;
+    Node& node = program.nodes[made->second.node];
+    const auto& rounds = node.op->rounds;
+    if (std::find(rounds.begin(), rounds.end(), node.op->outputs[made->second.output]) == rounds.end()) continue;
+    node.outputs[made->second.output] = y;
+    gone[i] = true;
+  }
+  std::vector<Node> kept;
+  for (std::size_t i = 0; i < program.nodes.size(); ++i) {
+    if (!gone[i]) kept.push_back(std::move(program.nodes[i]));
+  }
+  program.nodes = std::move(kept);
+  return program;
+}
+
 Program recompute(Program program, std::size_t forward_count, RecomputeOptions options) {
   // A forward result is dropped if it is cheap to make again from tensors that stay; its producer is then cloned before the first backward
   // use.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/math.h"
+
 namespace godwit::program {
 
 TensorId Program::find(std::string_view tensor_name) const {
@@ -128,6 +130,29 @@ void Builder::output(TensorId id, std::string name) {
   tensor.role = Role::output;
 }
 
+void run_op(const Op& op, std::span<const TensorType> inputs, std::span<const TensorType> outputs, const Attributes& attributes,
+            std::span<const void* const> input_data, std::span<void* const> output_data) {
+  std::vector<TensorType> natural(outputs.size());
+  Shapes shapes(op, inputs, natural, attributes);
+  op.shapes(shapes);
+  std::vector<std::vector<float>> unrounded(outputs.size());
+  std::vector<void*> data(output_data.begin(), output_data.end());
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    if (outputs[k] == natural[k]) continue;
+    const bool may = std::find(op.rounds.begin(), op.rounds.end(), op.outputs[k]) != op.rounds.end();
+    CHECK(may && outputs[k].dtype == Dtype::bf16 && natural[k].dtype == Dtype::f32 && outputs[k].shape == natural[k].shape,
+          "op {}: the output {} is {}{}, the op gives {}{}", op.name, op.outputs[k], dtype_name(outputs[k].dtype), outputs[k].shape.text(),
+          dtype_name(natural[k].dtype), natural[k].shape.text());
+    unrounded[k].resize(static_cast<std::size_t>(natural[k].shape.count()));
+    data[k] = unrounded[k].data();
+  }
+  op.reference(Memory(op, inputs, natural, attributes, input_data, data));
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    auto* rounded = static_cast<std::uint16_t*>(output_data[k]);
+    std::transform(unrounded[k].begin(), unrounded[k].end(), rounded, math::bf16_from_f32);
+  }
+}
+
 void run_reference(const Program& program, std::span<void* const> data, bool refresh) {
   const std::size_t begin = refresh ? 0 : program.refresh_count;
   const std::size_t end = refresh ? program.refresh_count : program.nodes.size();
@@ -139,7 +164,7 @@ void run_reference(const Program& program, std::span<void* const> data, bool ref
     std::vector<void*> output_data;
     for (const TensorId id : node.inputs) input_data.push_back(data[static_cast<std::size_t>(id)]);
     for (const TensorId id : node.outputs) output_data.push_back(data[static_cast<std::size_t>(id)]);
-    node.op->reference(Memory(*node.op, inputs, outputs, node.attributes, input_data, output_data));
+    run_op(*node.op, inputs, outputs, node.attributes, input_data, output_data);
   }
 }
 

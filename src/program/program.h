@@ -79,6 +79,8 @@ std::vector<TensorId> differentiate(Builder& builder, std::span<const TensorId> 
 // Passes. Each keeps the bits of every output.
 [[nodiscard]] Program remove_unused(Program program);  // ops whose outputs nobody reads
 [[nodiscard]] Program hoist_refresh(Program program);  // ops that depend on state and constants alone move to the refresh part
+// A result that is only wanted rounded to bf16 is written rounded by the op that makes it (Op::rounds), and the cast is gone.
+[[nodiscard]] Program fuse_casts(Program program);
 struct RecomputeOptions {
   // Forward results of at least this many bytes that cost at most `flops_per_byte_max` to make again are dropped and made again just before
   // their first use in the backward part.
@@ -97,6 +99,10 @@ struct MemoryPlan {
   std::int64_t bound_bytes = 0;       // inputs, constants, state, outputs: what the caller brings
 };
 [[nodiscard]] MemoryPlan plan_memory(const Program& program);
+
+// Runs one op by its canonical reference; outputs that are bf16 where the op gives f32 (Op::rounds) are rounded.
+void run_op(const Op& op, std::span<const TensorType> inputs, std::span<const TensorType> outputs, const Attributes& attributes,
+            std::span<const void* const> input_data, std::span<void* const> output_data);
 
 // Runs the program by the canonical references, in plain memory. `data[i]` is the memory of tensor i (every tensor, temporaries too).
 void run_reference(const Program& program, std::span<void* const> data, bool refresh);

@@ -5,6 +5,7 @@
 // canonical reference, bit for bit (NaN as a class). GODWIT_BACKEND names the backend (default cpu); the kernels that ran are printed.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
@@ -58,7 +59,126 @@ std::string hex_of(const TensorType& type, const Bytes& bytes, std::int64_t i) {
   return fmt::format("{:x}", word);
 }
 
-class Conformance : public testing::TestWithParam<std::string> {};
+// Where a matrix of weights comes from: given with the run, kept as state (a backend may lay it out as it likes), or rounded from f32
+// state.
+enum class Weight { input, state, rounded };
+
+std::vector<Weight> weights_of(const Op& op, const Example& example) {
+  if (op.inputs.size() < 2 || op.inputs[1] != "w" || example.inputs[1].shape.rank() < 2) return {Weight::input};
+  if (example.inputs[1].dtype == Dtype::f32) return {Weight::input, Weight::state};
+  return {Weight::input, Weight::state, Weight::rounded};
+}
+
+Bytes widened(const Bytes& bf16) {
+  Bytes f32(2 * bf16.size());
+  for (std::size_t i = 0; i < bf16.size(); i += 2) std::memcpy(f32.data() + 2 * i + 2, bf16.data() + i, 2);
+  return f32;
+}
+
+// One instance of an op and what it is to compute.
+struct Case {
+  const Op& op;
+  const Example& example;
+  Values values;
+  std::uint64_t seed;
+  Weight weight;
+  bool rounded;  // Op::rounds' outputs are bf16
+
+  [[nodiscard]] bool rounds(std::size_t output) const {
+    return rounded && std::find(op.rounds.begin(), op.rounds.end(), op.outputs[output]) != op.rounds.end();
+  }
+  [[nodiscard]] std::vector<TensorType> outputs() const {
+    std::vector<TensorType> types(op.outputs.size());
+    program::Shapes shapes(op, example.inputs, types, example.attributes);
+    op.shapes(shapes);
+    for (std::size_t k = 0; k < types.size(); ++k) {
+      if (rounds(k)) types[k].dtype = Dtype::bf16;
+    }
+    return types;
+  }
+  [[nodiscard]] std::string text() const {
+    std::string text(op.name);
+    for (const TensorType& type : example.inputs) text += " " + std::string(dtype_name(type.dtype)) + type.shape.text();
+    const char* const from[] = {"input", "state", "rounded state"};
+    return text + fmt::format(" values {} seed {} weight {}{}", static_cast<int>(values), seed, from[static_cast<int>(weight)],
+                              rounded ? " results rounded" : "");
+  }
+};
+
+class Conformance : public testing::TestWithParam<std::string> {
+ protected:
+  // Runs the case on the device and compares; returns the name of the kernel.
+  static std::string check(device::Device& device, const Case& one) {
+    const std::vector<TensorType> output_types = one.outputs();
+    std::vector<Bytes> input_bytes, expected;
+    std::vector<void*> input_data, output_data;
+    for (const TensorType& type : one.example.inputs) input_bytes.emplace_back(static_cast<std::size_t>(type.bytes()));
+    for (Bytes& bytes : input_bytes) input_data.push_back(bytes.data());
+    for (const TensorType& type : output_types) expected.emplace_back(static_cast<std::size_t>(type.bytes()), std::byte{0});
+    for (Bytes& bytes : expected) output_data.push_back(bytes.data());
+    program::Fill fill(one.op, one.example.inputs, output_types, one.example.attributes, input_data, one.values, one.seed);
+    one.op.fill != nullptr ? one.op.fill(fill) : fill.all_reals();
+    const std::vector<const void*> const_inputs(input_data.begin(), input_data.end());
+    program::run_op(one.op, one.example.inputs, output_types, one.example.attributes, const_inputs, output_data);
+
+    program::Builder builder("conformance");
+    std::vector<TensorId> inputs, updated, written;
+    for (std::size_t i = 0; i < one.example.inputs.size(); ++i) {
+      TensorType type = one.example.inputs[i];
+      const bool is_weight = i == 1 && one.weight != Weight::input;
+      if (is_weight && one.weight == Weight::rounded) {
+        type.dtype = Dtype::f32;
+        input_bytes[i] = widened(input_bytes[i]);
+      }
+      written.push_back(builder.declare(fmt::format("in{}", i), is_weight ? Role::state : Role::input, type.dtype, type.shape));
+      inputs.push_back(builder.cast(written.back(), one.example.inputs[i].dtype));
+    }
+    for (std::size_t k = 0; k < one.op.outputs.size(); ++k) {
+      if (std::find(one.op.updates.begin(), one.op.updates.end(), one.op.outputs[k]) == one.op.updates.end()) continue;
+      updated.push_back(builder.declare(fmt::format("state{}", k), Role::state, output_types[k].dtype, output_types[k].shape));
+    }
+    const auto outputs = builder.emit(one.op.name, inputs, one.example.attributes, updated);
+    for (std::size_t k = 0; k < outputs.size(); ++k) {
+      if (builder.program().tensor(outputs[k]).role == Role::temporary) builder.output(outputs[k], fmt::format("out{}", k));
+    }
+    program::Program program = program::hoist_refresh(std::move(builder).finish());
+    for (std::size_t k = 0; k < outputs.size(); ++k) {
+      if (one.rounds(k)) program.tensor(outputs[k]).type.dtype = Dtype::bf16;
+    }
+    const std::string kernel = device.kernel_for(program, program.nodes.size() - 1);
+    EXPECT_FALSE(kernel.empty()) << one.text() << ": no kernel";
+    auto prepared = device.prepare(std::move(program));
+    EXPECT_TRUE(prepared.ok()) << one.text() << ": " << prepared.error().message;
+    if (!prepared.ok()) return kernel;
+    device::Executable executable = std::move(prepared).value();
+    std::vector<device::Buffer> states;
+    for (std::size_t t = 0; t < executable.program().tensors.size(); ++t) {
+      const auto id = static_cast<TensorId>(t);
+      if (executable.program().tensor(id).role != Role::state) continue;
+      const std::int64_t bytes = executable.program().tensor(id).type.bytes();
+      auto buffer = device.allocate(bytes);
+      EXPECT_TRUE(buffer.ok());
+      states.push_back(std::move(buffer).value());
+      executable.bind(id, states.back());
+      EXPECT_TRUE(executable.write(id, Bytes(static_cast<std::size_t>(bytes))).ok());
+    }
+    for (std::size_t i = 0; i < inputs.size(); ++i) EXPECT_TRUE(executable.write(written[i], input_bytes[i]).ok());
+    EXPECT_TRUE(executable.refresh().ok());
+    for (int repeat = 0; repeat < 2; ++repeat) {  // what a first run leaves in scratch memory must not reach a second
+      const auto run = executable.run();
+      EXPECT_TRUE(run.ok()) << run.error().message;
+      for (std::size_t k = 0; k < outputs.size(); ++k) {
+        Bytes actual(static_cast<std::size_t>(output_types[k].bytes()));
+        EXPECT_TRUE(executable.read(outputs[k], std::span(actual)).ok());
+        const std::int64_t at = first_difference(output_types[k], expected[k], actual);
+        EXPECT_LT(at, 0) << one.text() << " kernel " << kernel << ": output " << one.op.outputs[k] << " element " << at << " of "
+                         << output_types[k].shape.text() << ": expected " << hex_of(output_types[k], expected[k], at) << ", got "
+                         << hex_of(output_types[k], actual, at);
+      }
+    }
+    return kernel;
+  }
+};
 
 TEST_P(Conformance, EveryOpHasTheReferencesBits) {
   const std::string isa = GetParam();
@@ -71,73 +191,15 @@ TEST_P(Conformance, EveryOpHasTheReferencesBits) {
   ASSERT_TRUE(opened.ok()) << opened.error().message;
   device::Device& device = **opened;
   std::map<std::string, std::map<std::string, int>> kernels;
-
   for (const Op* op : program::all_ops()) {
     std::uint64_t seed = 0;
     for (const Example& example : op->examples()) {
       for (const Values values : {Values::ordinary, Values::boundary, Values::non_finite}) {
         ++seed;
-        program::Builder builder("conformance");
-        std::vector<TensorId> inputs, updated;
-        for (std::size_t i = 0; i < example.inputs.size(); ++i) {
-          inputs.push_back(builder.declare(fmt::format("in{}", i), Role::input, example.inputs[i].dtype, example.inputs[i].shape));
-        }
-        std::vector<TensorType> output_types(op->outputs.size());
-        program::Shapes shapes(*op, example.inputs, output_types, example.attributes);
-        op->shapes(shapes);
-        std::map<std::size_t, device::Buffer> states;
-        for (std::size_t k = 0; k < op->outputs.size(); ++k) {
-          if (std::find(op->updates.begin(), op->updates.end(), op->outputs[k]) == op->updates.end()) continue;
-          updated.push_back(builder.declare(fmt::format("state{}", k), Role::state, output_types[k].dtype, output_types[k].shape));
-        }
-        const auto outputs = builder.emit(op->name, inputs, example.attributes, updated);
-        for (std::size_t k = 0; k < outputs.size(); ++k) {
-          if (builder.program().tensor(outputs[k]).role == Role::temporary) builder.output(outputs[k], fmt::format("out{}", k));
-        }
-
-        std::vector<Bytes> input_bytes, expected;
-        std::vector<void*> input_data, output_data;
-        for (const TensorType& type : example.inputs) input_bytes.emplace_back(static_cast<std::size_t>(type.bytes()));
-        for (Bytes& bytes : input_bytes) input_data.push_back(bytes.data());
-        for (const TensorType& type : output_types) expected.emplace_back(static_cast<std::size_t>(type.bytes()), std::byte{0});
-        for (Bytes& bytes : expected) output_data.push_back(bytes.data());
-        program::Fill fill(*op, example.inputs, output_types, example.attributes, input_data, values, seed);
-        if (op->fill != nullptr) {
-          op->fill(fill);
-        } else {
-          fill.all_reals();
-        }
-        const std::vector<const void*> const_inputs(input_data.begin(), input_data.end());
-        op->reference(program::Memory(*op, example.inputs, output_types, example.attributes, const_inputs, output_data));
-
-        const std::string kernel = device.kernel_for(builder.program(), 0);
-        ASSERT_FALSE(kernel.empty()) << op->name << ": no kernel";
-        ++kernels[std::string(op->name)][kernel];
-        auto prepared = device.prepare(std::move(builder).finish());
-        ASSERT_TRUE(prepared.ok()) << prepared.error().message;
-        device::Executable executable = std::move(prepared).value();
-        for (std::size_t k = 0; k < outputs.size(); ++k) {
-          if (executable.program().tensor(outputs[k]).role != Role::state) continue;
-          auto buffer = device.allocate(output_types[k].bytes());
-          ASSERT_TRUE(buffer.ok());
-          states[k] = std::move(buffer).value();
-          executable.bind(outputs[k], states[k]);
-          ASSERT_TRUE(executable.write(outputs[k], Bytes(static_cast<std::size_t>(output_types[k].bytes()))).ok());
-        }
-        for (std::size_t i = 0; i < inputs.size(); ++i) ASSERT_TRUE(executable.write(inputs[i], input_bytes[i]).ok());
-        for (int repeat = 0; repeat < 2; ++repeat) {  // what a first run leaves in scratch memory must not reach a second
-          const auto run = executable.run();
-          ASSERT_TRUE(run.ok()) << run.error().message;
-          for (std::size_t k = 0; k < outputs.size(); ++k) {
-            Bytes actual(static_cast<std::size_t>(output_types[k].bytes()));
-            ASSERT_TRUE(executable.read(outputs[k], std::span(actual)).ok());
-            const std::int64_t at = first_difference(output_types[k], expected[k], actual);
-            std::string shapes_text;
-            for (const TensorType& type : example.inputs) shapes_text += std::string(dtype_name(type.dtype)) + type.shape.text() + " ";
-            EXPECT_LT(at, 0) << op->name << " " << shapes_text << "values " << static_cast<int>(values) << " seed " << seed << " kernel "
-                             << kernel << ": output " << op->outputs[k] << " element " << at << " of " << output_types[k].shape.text()
-                             << ": expected " << hex_of(output_types[k], expected[k], at) << ", got "
-                             << hex_of(output_types[k], actual, at);
+        for (const Weight weight : weights_of(*op, example)) {
+          for (const bool rounded : {false, true}) {
+            if (rounded && op->rounds.empty()) continue;
+            ++kernels[std::string(op->name)][check(device, {*op, example, values, seed, weight, rounded})];
           }
         }
       }

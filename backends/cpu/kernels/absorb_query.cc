@@ -50,9 +50,12 @@ void run_absorb_query(const Call& call) {
 extern const Kernel absorb_query;
 const Kernel absorb_query{
     .op = "absorb_query",
-    .variant = gemm::variant,
+    .variant = gemm::variant<>,
     .workspace = gemm::workspace_of_products<absorb_query_products>,
     .run = run_absorb_query,
+    .packed_bytes = gemm::packed_bytes_of<absorb_query_products>,
+    .pack = gemm::pack_weight<absorb_query_products>,
+    .layout = "heads down",
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -31,9 +31,12 @@ gemm::Products absorb_value_products(const Call& call) {
 extern const Kernel absorb_value;
 const Kernel absorb_value{
     .op = "absorb_value",
-    .variant = gemm::variant,
+    .variant = gemm::variant<>,
     .workspace = gemm::workspace_of_products<absorb_value_products>,
     .run = gemm::run_products<absorb_value_products>,
+    .packed_bytes = gemm::packed_bytes_of<absorb_value_products>,
+    .pack = gemm::pack_weight<absorb_value_products>,
+    .layout = "heads across",
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -16,17 +16,17 @@ void run(const Call& call) {
   const std::int32_t* row_of_slot = call.in[2].i32();
   const std::int32_t* slot_of_row = call.in[3].i32();
   const float* dx = call.in[4].f32();
+  const Sink dy(call.out[0]);
   call.pool->ranges(call.in[0].rows(), 32, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t row = begin; row < end; ++row) {
       const std::int32_t slot = slot_of_row[row];
-      float* dy = call.out[0].f32() + row * width;
       if (slot < 0) {
-        std::fill_n(dy, width, 0.0f);
+        dy.clear(row * width, width);
         continue;
       }
       const F32 weight = set1(weights[slot]);
       const float* d = dx + slot / top_k * width;
-      vectors(width, [&](std::int64_t i, int n) { store_n(dy + i, weight * load_n(d + i, n), n); });
+      vectors(width, [&](std::int64_t i, int n) { dy.put(row * width + i, weight * load_n(d + i, n), n); });
     }
   });
   call.pool->ranges(call.in[1].count(), 64, [&](std::int64_t begin, std::int64_t end, int) {

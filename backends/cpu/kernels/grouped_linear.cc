@@ -27,9 +27,12 @@ gemm::Products grouped_linear_products(const Call& call) {
 extern const Kernel grouped_linear;
 const Kernel grouped_linear{
     .op = "grouped_linear",
-    .variant = gemm::variant,
+    .variant = gemm::variant<>,
     .workspace = gemm::workspace_of_products<grouped_linear_products>,
     .run = gemm::run_products<grouped_linear_products>,
+    .packed_bytes = gemm::packed_bytes_of<grouped_linear_products>,
+    .pack = gemm::pack_weight<grouped_linear_products>,
+    .layout = "across",
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

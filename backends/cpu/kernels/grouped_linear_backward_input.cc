@@ -27,9 +27,12 @@ gemm::Products grouped_linear_backward_input_products(const Call& call) {
 extern const Kernel grouped_linear_backward_input;
 const Kernel grouped_linear_backward_input{
     .op = "grouped_linear_backward_input",
-    .variant = gemm::variant,
+    .variant = gemm::variant<>,
     .workspace = gemm::workspace_of_products<grouped_linear_backward_input_products>,
     .run = gemm::run_products<grouped_linear_backward_input_products>,
+    .packed_bytes = gemm::packed_bytes_of<grouped_linear_backward_input_products>,
+    .pack = gemm::pack_weight<grouped_linear_backward_input_products>,
+    .layout = "down",
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

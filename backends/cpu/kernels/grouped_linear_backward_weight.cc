@@ -24,7 +24,7 @@ gemm::Gradients grouped_linear_gradients(const Call& call) {
 extern const Kernel grouped_linear_backward_weight;
 const Kernel grouped_linear_backward_weight{
     .op = "grouped_linear_backward_weight",
-    .variant = gemm::variant,
+    .variant = gemm::variant<>,
     .workspace = gemm::workspace_of_gradients<grouped_linear_gradients>,
     .run = gemm::run_gradients<grouped_linear_gradients>,
 };

@@ -11,6 +11,7 @@ gemm::Products linear_products(const Call& call) {
           .b = gemm::matrix(w),
           .b_layout = gemm::Layout::columns_indices,
           .c = call.out[0].f32(),
+          .c_bf16 = call.out[0].bf16(),
           .c_stride = w.shape[0],
           .count = 1,
           .typical_rows = x.shape[0],
@@ -24,9 +25,12 @@ gemm::Products linear_products(const Call& call) {
 extern const Kernel linear;
 const Kernel linear{
     .op = "linear",
-    .variant = gemm::variant,
+    .variant = gemm::variant<true>,
     .workspace = gemm::workspace_of_products<linear_products>,
     .run = gemm::run_products<linear_products>,
+    .packed_bytes = gemm::packed_bytes_of<linear_products>,
+    .pack = gemm::pack_weight<linear_products>,
+    .layout = "across",
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -24,9 +24,12 @@ gemm::Products linear_backward_input_products(const Call& call) {
 extern const Kernel linear_backward_input;
 const Kernel linear_backward_input{
     .op = "linear_backward_input",
-    .variant = gemm::variant,
+    .variant = gemm::variant<>,
     .workspace = gemm::workspace_of_products<linear_backward_input_products>,
     .run = gemm::run_products<linear_backward_input_products>,
+    .packed_bytes = gemm::packed_bytes_of<linear_backward_input_products>,
+    .pack = gemm::pack_weight<linear_backward_input_products>,
+    .layout = "down",
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

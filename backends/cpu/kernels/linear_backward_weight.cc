@@ -23,7 +23,7 @@ gemm::Gradients linear_gradients(const Call& call) {
 extern const Kernel linear_backward_weight;
 const Kernel linear_backward_weight{
     .op = "linear_backward_weight",
-    .variant = gemm::variant,
+    .variant = gemm::variant<>,
     .workspace = gemm::workspace_of_gradients<linear_gradients>,
     .run = gemm::run_gradients<linear_gradients>,
 };

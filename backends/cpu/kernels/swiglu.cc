@@ -11,11 +11,11 @@ namespace {
 void run(const Call& call) {
   const float* gate = call.in[0].f32();
   const float* up = call.in[1].f32();
-  float* y = call.out[0].f32();
+  const Sink y(call.out[0]);
   elements(*call.pool, call.in[0].count(), [&](std::int64_t begin, std::int64_t end) {
     vectors(end - begin, [&](std::int64_t i, int n) {
       const F32 g = load_n(gate + begin + i, n);
-      store_n(y + begin + i, (g * sigmoid(g)) * load_n(up + begin + i, n), n);
+      y.put(begin + i, (g * sigmoid(g)) * load_n(up + begin + i, n), n);
     });
   });
 }

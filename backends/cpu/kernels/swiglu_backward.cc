@@ -12,8 +12,8 @@ void run(const Call& call) {
   const float* gate = call.in[0].f32();
   const float* up = call.in[1].f32();
   const float* dy = call.in[2].f32();
-  float* dgate = call.out[0].f32();
-  float* dup = call.out[1].f32();
+  const Sink dgate(call.out[0]);
+  const Sink dup(call.out[1]);
   elements(*call.pool, call.in[0].count(), [&](std::int64_t begin, std::int64_t end) {
     vectors(end - begin, [&](std::int64_t offset, int n) {
       const std::int64_t i = begin + offset;
@@ -22,8 +22,8 @@ void run(const Call& call) {
       const F32 u = load_n(up + i, n);
       const F32 d = load_n(dy + i, n);
       const F32 s = sigmoid(g);
-      store_n(dup + i, d * (g * s), n);
-      store_n(dgate + i, (d * u) * (s * fma(g, one - s, one)), n);
+      dup.put(i, d * (g * s), n);
+      dgate.put(i, (d * u) * (s * fma(g, one - s, one)), n);
     });
   });
 }

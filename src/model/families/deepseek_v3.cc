@@ -373,7 +373,7 @@ Program DeepseekV3::training(const Batch& batch, const TrainingOptions& options)
   }
   Program program = std::move(b).finish();
   if (options.recompute) program = program::recompute(std::move(program), forward_count);
-  return program::hoist_refresh(program::remove_unused(std::move(program)));
+  return program::hoist_refresh(program::fuse_casts(program::remove_unused(std::move(program))));
 }
 
 Program DeepseekV3::prefill(const Decoding& decoding, std::int64_t samples) const {
@@ -387,7 +387,7 @@ Program DeepseekV3::prefill(const Decoding& decoding, std::int64_t samples) cons
   const TensorId logits = e.logits(hidden);
   b.output(b.emit1("log_sum_exp", {logits}), "lse");
   b.output(logits, "logits");
-  return program::hoist_refresh(program::remove_unused(std::move(b).finish()));
+  return program::hoist_refresh(program::fuse_casts(program::remove_unused(std::move(b).finish())));
 }
 
 Program DeepseekV3::decode(const Decoding& decoding) const {
@@ -399,7 +399,7 @@ Program DeepseekV3::decode(const Decoding& decoding) const {
   const TensorId logits = e.logits(e.norm(x, "model.norm.weight", c_.rms_norm_eps));
   b.output(b.emit1("log_sum_exp", {logits}), "lse");
   b.output(logits, "logits");
-  return program::hoist_refresh(program::remove_unused(std::move(b).finish()));
+  return program::hoist_refresh(program::fuse_casts(program::remove_unused(std::move(b).finish())));
 }
 
 // θ_i of rotary pair i; with YaRN the pairs that turn slowly are interpolated (MODEL 1.4).

@@ -61,6 +61,7 @@ const Op combine_backward{
     .name = "combine_backward",
     .inputs = {"y", "weights", "row_of_slot", "slot_of_row", "dx"},
     .outputs = {"dy", "dweights"},
+    .rounds = {"dy"},
     .shapes =
         [](Shapes& s) {
           const Shape& weights = s.in("weights").shape;

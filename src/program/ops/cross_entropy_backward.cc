@@ -34,6 +34,7 @@ const Op cross_entropy_backward{
     .inputs = {"logits", "lse", "labels", "weights"},
     .outputs = {"dlogits"},
     .in_place = {{"dlogits", "logits"}},
+    .rounds = {"dlogits"},
     .shapes =
         [](Shapes& s) {
           const Shape& logits = s.in("logits").shape;

@@ -53,6 +53,7 @@ const Op linear{
     .name = "linear",
     .inputs = {"x", "w", "samples"},
     .outputs = {"y"},
+    .rounds = {"y"},
     .shapes =
         [](Shapes& s) {
           s.require(s.in("x").shape.rank() == 2 && s.in("w").shape.rank() == 2, "x and w have two dimensions");

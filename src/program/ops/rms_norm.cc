@@ -34,6 +34,7 @@ const Op rms_norm{
     .inputs = {"x", "w", "samples"},
     .outputs = {"y", "r"},
     .attributes = {"eps"},
+    .rounds = {"y"},
     .shapes =
         [](Shapes& s) {
           const Shape& x = s.in("x").shape;

@@ -32,6 +32,7 @@ const Op rms_norm_backward{
     .name = "rms_norm_backward",
     .inputs = {"x", "w", "r", "dy"},
     .outputs = {"dx"},
+    .rounds = {"dx"},
     .shapes =
         [](Shapes& s) {
           const Shape& x = s.in("x").shape;

@@ -70,6 +70,7 @@ const Op rope{
     .inputs = {"x", "positions", "cos", "sin"},
     .outputs = {"y"},
     .attributes = {"heads", "offset"},
+    .rounds = {"y"},
     .shapes =
         [](Shapes& s) {
           const Shape& x = s.in("x").shape;

@@ -65,6 +65,7 @@ const Op rope_backward{
     .inputs = {"dy", "positions", "cos", "sin"},
     .outputs = {"dx"},
     .attributes = {"heads", "offset"},
+    .rounds = {"dx"},
     .shapes =
         [](Shapes& s) {
           const Shape& dy = s.in("dy").shape;

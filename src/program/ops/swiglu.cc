@@ -25,6 +25,7 @@ const Op swiglu{
     .inputs = {"gate", "up"},
     .outputs = {"y"},
     .in_place = {{"y", "gate"}, {"y", "up"}},
+    .rounds = {"y"},
     .shapes =
         [](Shapes& s) {
           s.require(s.in("gate").dtype == Dtype::f32 && s.in("gate") == s.in("up"), "gate and up are f32 of one shape");

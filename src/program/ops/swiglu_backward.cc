@@ -30,6 +30,7 @@ const Op swiglu_backward{
     .inputs = {"gate", "up", "dy"},
     .outputs = {"dgate", "dup"},
     .in_place = {{"dgate", "gate"}, {"dup", "up"}},
+    .rounds = {"dgate", "dup"},
     .shapes =
         [](Shapes& s) {
           s.require(s.in("gate").dtype == Dtype::f32 && s.in("gate") == s.in("up"), "gate and up are f32 of one shape");
