@@ -135,6 +135,14 @@ std::vector<std::string> backend_names() {
   return names;
 }
 
+Result<const godwit_backend*> find_backend(std::string_view name) {
+  const auto linked = std::find_if(std::begin(linked_backends), std::end(linked_backends), [&](const Linked& l) { return name == l.name; });
+  if (linked == std::end(linked_backends)) {
+    return input_error("there is no backend '{}'; this build has: {}", name, fmt::join(backend_names(), ", "));
+  }
+  return linked->entry();
+}
+
 Buffer::~Buffer() {
   if (buffer_ != nullptr) backend_->buffer_destroy(buffer_);
 }
@@ -151,15 +159,15 @@ std::byte* Buffer::host() const {
 }
 
 Result<std::unique_ptr<Device>> Device::open(const DeviceOptions& options) {
-  const auto linked =
-      std::find_if(std::begin(linked_backends), std::end(linked_backends), [&](const Linked& l) { return options.backend == l.name; });
-  if (linked == std::end(linked_backends)) {
-    return input_error("there is no backend '{}'; this build has: {}", options.backend, fmt::join(backend_names(), ", "));
-  }
+  TRY_ASSIGN(const godwit_backend* backend, find_backend(options.backend));
+  return open(*backend, options);
+}
+
+Result<std::unique_ptr<Device>> Device::open(const godwit_backend& backend, const DeviceOptions& options) {
   auto device = std::unique_ptr<Device>(new Device);
-  device->backend_ = linked->entry();
-  device->name_ = options.backend;
-  CHECK(device->backend_->major == GODWIT_BACKEND_MAJOR, "backend {} has major version {}", options.backend, device->backend_->major);
+  device->backend_ = &backend;
+  device->name_ = backend.name;
+  CHECK(backend.major == GODWIT_BACKEND_MAJOR, "backend {} has major version {}", backend.name, backend.major);
   const std::string threads = std::to_string(options.threads);
   std::vector<godwit_option> list = {{"threads", threads.c_str()}};
   if (!options.isa.empty()) list.push_back({"isa", options.isa.c_str()});
@@ -267,11 +275,17 @@ Result<void> Executable::run_part(godwit_part part) {
       GODWIT_OK) {
     return failure("run", error);
   }
+  return wait("run");
+}
+
+Result<void> Executable::wait(std::string_view what) {
+  const godwit_backend& backend = *device_->backend_;
+  godwit_error error{};
   godwit_event* event = nullptr;
-  if (backend.event_record(device_->queue_, &event, &error) != GODWIT_OK) return failure("event", error);
+  if (backend.event_record(device_->queue_, &event, &error) != GODWIT_OK) return failure(what, error);
   const godwit_status status = backend.event_wait(event, -1, &error);
   backend.event_destroy(event);
-  if (status != GODWIT_OK) return failure("run", error);
+  if (status != GODWIT_OK) return failure(what, error);
   return {};
 }
 
@@ -308,7 +322,7 @@ Result<void> Executable::write(TensorId tensor, std::span<const std::byte> bytes
       GODWIT_OK) {
     return failure("write " + target.name, error);
   }
-  return {};
+  return wait("write " + target.name);
 }
 
 Result<void> Executable::read(TensorId tensor, std::span<std::byte> bytes) {
@@ -321,7 +335,7 @@ Result<void> Executable::read(TensorId tensor, std::span<std::byte> bytes) {
       GODWIT_OK) {
     return failure("read " + source.name, error);
   }
-  return {};
+  return wait("read " + source.name);
 }
 
 }  // namespace godwit::device

@@ -92,6 +92,8 @@ class Executable {
   Executable() = default;
   [[nodiscard]] Result<void> complete();
   [[nodiscard]] Result<void> run_part(godwit_part part);
+  // Until all work given so far is done: only then are results there, and sources of writes the caller's again.
+  [[nodiscard]] Result<void> wait(std::string_view what);
   [[nodiscard]] Error failure(std::string_view what, const godwit_error& error) const;
 
   Device* device_ = nullptr;
@@ -108,6 +110,8 @@ class Device {
  public:
   // Unknown backends and options are input errors that name the known ones.
   [[nodiscard]] static Result<std::unique_ptr<Device>> open(const DeviceOptions& options);
+  // The same of a given table, whatever its name: a backend that stands before another one and watches its calls, or spoils them.
+  [[nodiscard]] static Result<std::unique_ptr<Device>> open(const godwit_backend& backend, const DeviceOptions& options);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
@@ -134,5 +138,7 @@ class Device {
 
 // Names of the backends this build can open.
 [[nodiscard]] std::vector<std::string> backend_names();
+// The table of one of them; another name is an input error that says which there are.
+[[nodiscard]] Result<const godwit_backend*> find_backend(std::string_view name);
 
 }  // namespace godwit::device
