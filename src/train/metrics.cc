@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "base/json.h"
+#include "base/check.h"
 
 namespace godwit::train {
 
@@ -16,27 +16,32 @@ double expert_load(const std::vector<std::int32_t>& counts) {
 
 Result<Metrics> Metrics::open(const std::filesystem::path& path, std::uint64_t step) {
   std::uint64_t keep = 0;
+  Json last;
+  std::uint64_t last_begin = 0;
   if (fs::exists(path)) {
     TRY_ASSIGN(const std::string text, read_file(path, std::uint64_t{1} << 34));
     std::size_t begin = 0;
     for (std::size_t end = text.find('\n'); end != std::string::npos; begin = end + 1, end = text.find('\n', begin)) {
-      const auto json = parse_json(std::string_view(text).substr(begin, end - begin), path.string());
+      auto json = parse_json(std::string_view(text).substr(begin, end - begin), path.string());
       if (!json.ok() || !json->is_object() || !json->contains("step") || !(*json)["step"].is_number_unsigned()) break;
       if ((*json)["step"].get<std::uint64_t>() > step) break;
       keep = end + 1;
+      last = std::move(json).value();
+      last_begin = begin;
     }
   }
   TRY_ASSIGN(AppendFile file, AppendFile::open(path));
   if (file.size() != keep) TRY(file.truncate(keep));
-  return Metrics(std::move(file));
+  Metrics metrics(std::move(file));
+  metrics.last_ = std::move(last);
+  metrics.last_begin_ = last_begin;
+  return metrics;
 }
 
-Result<void> Metrics::append(std::uint64_t step, const Proposal& proposal, const Applied& applied, double tokens_per_s,
-                             std::optional<double> validation_loss) {
+Result<void> Metrics::append(std::uint64_t step, const Proposal& proposal, const Applied& applied, double tokens_per_s) {
   Json json;
   json["step"] = step;
   json["loss"] = proposal.loss;
-  if (validation_loss) json["validation_loss"] = *validation_loss;
   json["lr"] = applied.lr;
   json["grad_norm"] = applied.gradient_norm;
   json["tokens"] = proposal.predictions;
@@ -48,7 +53,31 @@ Result<void> Metrics::append(std::uint64_t step, const Proposal& proposal, const
     for (const auto& counts : proposal.expert_counts) load.push_back(expert_load(counts));
     json["expert_load"] = load;
   }
-  return file_.append(write_json(json) + "\n");
+  return append(std::move(json));
+}
+
+Result<void> Metrics::add_validation_loss(double loss) {
+  CHECK(last_.is_object() && !last_.contains("validation_loss"), "the last line of metrics is {}", write_json(last_));
+  Json line = last_;
+  line["validation_loss"] = loss;
+  TRY(file_.truncate(last_begin_));
+  return append(std::move(line));
+}
+
+Result<void> Metrics::append(Json line) {
+  last_begin_ = file_.size();
+  last_ = std::move(line);
+  return file_.append(write_json(last_) + "\n");
+}
+
+std::optional<std::uint64_t> Metrics::step() const {
+  if (!last_.is_object()) return std::nullopt;
+  return last_["step"].get<std::uint64_t>();
+}
+
+std::optional<double> Metrics::validation_loss() const {
+  if (!last_.is_object() || !last_.contains("validation_loss") || !last_["validation_loss"].is_number()) return std::nullopt;
+  return last_["validation_loss"].get<double>();
 }
 
 }  // namespace godwit::train

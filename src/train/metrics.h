@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "train/engine.h"
 
 namespace godwit::train {
@@ -15,14 +16,23 @@ class Metrics {
  public:
   // Opens or creates; lines of steps after `step`, and a torn last line, are cut off.
   [[nodiscard]] static Result<Metrics> open(const std::filesystem::path& path, std::uint64_t step);
-  // Members: step, loss, lr, grad_norm, tokens, tokens_per_s; mtp_loss, balance_loss, expert_load (most loaded expert over the mean, by MoE
-  // layer) and validation_loss where there are any.
-  [[nodiscard]] Result<void> append(std::uint64_t step, const Proposal& proposal, const Applied& applied, double tokens_per_s,
-                                    std::optional<double> validation_loss);
+  // Members: step, loss, lr, grad_norm, tokens, tokens_per_s; mtp_loss, balance_loss and expert_load (most loaded expert over the mean, by
+  // MoE layer) where there are any.
+  [[nodiscard]] Result<void> append(std::uint64_t step, const Proposal& proposal, const Applied& applied, double tokens_per_s);
+  // Gives the last line its validation_loss, once.
+  [[nodiscard]] Result<void> add_validation_loss(double loss);
+
+  // What the last line says: nothing where there is none, or no such member.
+  [[nodiscard]] std::optional<std::uint64_t> step() const;
+  [[nodiscard]] std::optional<double> validation_loss() const;
 
  private:
   explicit Metrics(AppendFile file) : file_(std::move(file)) {}
+  [[nodiscard]] Result<void> append(Json line);
+
   AppendFile file_;
+  Json last_;
+  std::uint64_t last_begin_ = 0;  // where its line begins in the file
 };
 
 // Most loaded expert over the mean load.

@@ -51,13 +51,17 @@ class Run {
   }
   Result<void> begin();  // state as of the newest good checkpoint, or fresh
   Result<void> begin_fresh();
-  Result<void> step();  // propose, judge, commit
-  Result<void> evaluate();
+  Result<void> step();      // propose, judge, commit
+  Result<void> evaluate();  // the state as it is, whose step has its line in the metrics
   Result<void> checkpoint();
   Result<RunResult> finish(bool finished);
   [[nodiscard]] bool due(std::int64_t every) const {
     const auto step = static_cast<std::int64_t>(state_->scalars.step);
     return every > 0 && step > 0 && step % every == 0;
+  }
+  [[nodiscard]] bool evaluation_due() const {
+    const std::int64_t every = setup_.settings.run.evaluate_every;
+    return setup_.dataset->validation_count() > 0 && every > 0 && (due(every) || last());
   }
   [[nodiscard]] bool last() const { return static_cast<std::int64_t>(state_->scalars.step) >= setup_.settings.run.steps; }
 
@@ -151,11 +155,15 @@ Result<void> Run::checkpoint() {
 }
 
 Result<void> Run::evaluate() {
-  TRY_ASSIGN(const Engine::Evaluation evaluation, engine_->evaluate(*setup_.dataset, options_.interrupted));
-  validation_loss_ = evaluation.loss;
-  if (std::isfinite(evaluation.loss) && (!best_ || evaluation.loss < best_->validation_loss)) {
+  validation_loss_ = metrics_->validation_loss();
+  if (!validation_loss_) {
+    TRY_ASSIGN(const Engine::Evaluation evaluation, engine_->evaluate(*setup_.dataset, options_.interrupted));
+    TRY(metrics_->add_validation_loss(evaluation.loss));
+    validation_loss_ = evaluation.loss;
+  }
+  if (std::isfinite(*validation_loss_) && (!best_ || *validation_loss_ < best_->validation_loss)) {
     // The checkpoint first: best.json must never name a step that is not there.
-    const store::Best best{state_->scalars.step, evaluation.loss};
+    const store::Best best{state_->scalars.step, *validation_loss_};
     best_ = best;
     TRY(checkpoint());
     TRY(store::write_best(directory_, best));
@@ -196,14 +204,13 @@ Result<void> Run::step() {
   const double seconds = monotonic_seconds() - began;
   seconds_per_step_ = seconds_per_step_ == 0 ? seconds : 0.9 * seconds_per_step_ + 0.1 * seconds;
 
+  const double tokens_per_s = static_cast<double>(proposal.predictions) / seconds;
+  TRY(metrics_->append(next, proposal, applied, tokens_per_s));
   std::optional<double> evaluated;
-  if (setup_.dataset->validation_count() > 0 && setup_.settings.run.evaluate_every > 0 &&
-      (due(setup_.settings.run.evaluate_every) || last())) {
+  if (evaluation_due()) {
     TRY(evaluate());
     evaluated = validation_loss_;
   }
-  const double tokens_per_s = static_cast<double>(proposal.predictions) / seconds;
-  TRY(metrics_->append(next, proposal, applied, tokens_per_s, evaluated));
   if (due(setup_.settings.run.checkpoint_every) && !last()) {
     if (const auto written = checkpoint(); !written.ok()) {
       log_warning("checkpoint {} was not written: {}; going on, the newest one is {}", next, written.error().message,
@@ -258,12 +265,15 @@ Result<RunResult> Run::execute() {
                   setup_.settings.run.dtype == program::Dtype::bf16 ? "bf16" : "f32", state_->scalars.step, setup_.settings.run.steps,
                   device_->name()));
 
-  while (!last()) {
+  // An earlier process may have ended between this step's commit and the record of its evaluation.
+  bool evaluation_owed = metrics_->step() == state_->scalars.step && evaluation_due();
+  while (evaluation_owed || !last()) {
     if (options_.interrupted()) return finish(false);
-    const auto stepped = step();
-    if (stepped.ok()) continue;
-    if (stepped.error().kind == ErrorKind::stopped) return finish(false);
-    return stepped.error();
+    const auto done = evaluation_owed ? evaluate() : step();
+    evaluation_owed = false;
+    if (done.ok()) continue;
+    if (done.error().kind == ErrorKind::stopped) return finish(false);
+    return done.error();
   }
   return finish(true);
 }

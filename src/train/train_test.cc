@@ -54,11 +54,36 @@ TEST(MetricsFile, IsCutBackToTheResumedStep) {
     Proposal proposal;
     proposal.loss = 1.5f;
     proposal.expert_counts = {{3, 1, 0, 0}};
-    ASSERT_TRUE(metrics->append(3, proposal, {}, 100, std::nullopt).ok());
+    EXPECT_EQ(metrics->step(), 2u);
+    ASSERT_TRUE(metrics->append(3, proposal, {}, 100).ok());
+    EXPECT_EQ(metrics->step(), 3u);
   }
   const std::string text = *read_file(path);
   EXPECT_TRUE(text.starts_with("{\"step\":1}\n{\"step\":2}\n{\"step\":3,\"loss\":1.5")) << text;
   EXPECT_NE(text.find("\"expert_load\":[3.0]"), std::string::npos) << text;
+  fs::remove(path);
+}
+
+TEST(MetricsFile, TheLastLineGetsItsValidationLossInAnyProcess) {
+  const fs::path path =
+      fs::temp_directory_path() / ("godwit-evaluated-" + std::to_string(::testing::UnitTest::GetInstance()->random_seed()) + ".jsonl");
+  ASSERT_TRUE(write_file_durably(path, std::string_view("{\"step\":1}\n{\"step\":2,\"loss\":1.5}\n")).ok());
+  {
+    auto metrics = Metrics::open(path, 2);
+    ASSERT_TRUE(metrics.ok()) << metrics.error().message;
+    EXPECT_EQ(metrics->validation_loss(), std::nullopt);
+    ASSERT_TRUE(metrics->add_validation_loss(0.1).ok());
+    EXPECT_EQ(metrics->validation_loss(), 0.1);
+    ASSERT_TRUE(metrics->append(3, {}, {}, 100).ok());
+    EXPECT_EQ(metrics->validation_loss(), std::nullopt);
+    ASSERT_TRUE(metrics->add_validation_loss(0.25).ok());
+  }
+  EXPECT_EQ(Metrics::open(path, 3)->validation_loss(), 0.25);
+  const std::string text = *read_file(path);
+  EXPECT_TRUE(text.starts_with("{\"step\":1}\n{\"step\":2,\"loss\":1.5,\"validation_loss\":0.1}\n{\"step\":3,")) << text;
+  EXPECT_TRUE(text.ends_with(",\"validation_loss\":0.25}\n")) << text;
+  EXPECT_EQ(Metrics::open(path, 2)->validation_loss(), 0.1);
+  EXPECT_EQ(Metrics::open(path, 0)->step(), std::nullopt);
   fs::remove(path);
 }
 

@@ -76,3 +76,51 @@ def digest(model):
 
 def status(directory):
     return json.loads(run("status", directory, "--json")[0])
+
+
+class Running:
+    """A training process under way, to be looked at and ended from outside."""
+
+    def __init__(self, config, directory, *args):
+        self.directory = pathlib.Path(directory)
+        self.said = tempfile.TemporaryFile("w+")
+        command = [GODWIT, "train", str(config), "--run", str(directory), *map(str, args)]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self.said)
+
+    def runs(self):
+        return self.process.poll() is None
+
+    def stderr(self):
+        self.said.seek(0)
+        return self.said.read()
+
+    def begun(self):
+        """Whether it has a state in memory; what the directory says before that is of the process before."""
+        return " from step " in self.stderr()
+
+    def end(self, signal):
+        """Sends the signal and gives the exit code."""
+        self.process.send_signal(signal)
+        return self.process.wait(timeout=600)
+
+
+def metrics(directory):
+    """The whole lines of metrics.jsonl, as objects."""
+    path = pathlib.Path(directory) / "metrics.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def evaluates(directory, every):
+    """Whether the run is between a step's commit and the end of its evaluation."""
+    last = metrics(directory)[-1:]
+    return bool(last) and last[0]["step"] % every == 0 and "validation_loss" not in last[0]
+
+
+def assert_metrics(directory, reference):
+    """One line per step, with the reference's losses, and everything evaluated that the reference has evaluated."""
+    got, wanted = metrics(directory), metrics(reference)
+    assert [m["step"] for m in got] == [m["step"] for m in wanted], f"{directory}: lines of steps {[m['step'] for m in got]}"
+    for mine, its in zip(got, wanted):
+        for key in ("loss", "grad_norm", "validation_loss"):
+            assert key not in its or mine.get(key) == its[key], f"{directory} step {its['step']}: {key} is {mine.get(key)}, not {its[key]}"

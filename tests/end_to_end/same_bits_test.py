@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
-"""A run's result could depend on threads, instruction set, micro-batches, stops or kills. All of them must end in one digest; a cold start must not."""
+"""A run's result could depend on threads, instruction set, micro-batches or kills. All of them must end in one digest; a cold start must not.
+
+    same_bits_test.py PRESET STEPS KILLS [DTYPE…]
+"""
+import collections
 import os
 import random
 import signal
-import subprocess
+import statistics
 import sys
 import time
 
-from common import GODWIT, Scratch, digest, run, status, train
+from common import Running, Scratch, assert_metrics, digest, evaluates, metrics, run, train
 
 
 def instruction_sets():
@@ -22,28 +26,69 @@ def instruction_sets():
     return sets
 
 
-def kill_and_resume(config, directory, kills, rng):
-    """SIGKILL at random moments, as many as asked, then let it finish. Returns how many really hit a running process."""
-    hits = 0
-    while hits < kills:
-        process = subprocess.Popen([GODWIT, "train", str(config), "--run", str(directory), "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        time.sleep(rng.uniform(0.02, 0.6))
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            hits += 1
+# What a process is to be killed in, in turns: while it starts, while it computes, while it writes a checkpoint, while it evaluates.
+MOMENTS = ("start", "step", "checkpoint", "evaluation", "step")
+OFTEN = {"checkpoint_every": 3, "evaluate_every": 5}
+REACH = 6  # steps from the point where a kill is due to the point where it comes, whatever the process does
+
+
+def kill(process, moment, due, rng, step_seconds):
+    """SIGKILL at the moment asked for, or REACH steps after `due` at the latest. Returns what it hit."""
+    deadline = time.monotonic() + rng.uniform(0, 0.08)
+    begun = False
+    while process.runs():
+        if moment == "start":
+            if time.monotonic() >= deadline:
+                break
             continue
-        assert process.returncode == 0, process.stderr.read().decode()
-        return hits  # finished before it could be hit; the caller makes the run longer
-    train(config, directory)
+        if not begun:
+            begun = process.begun()
+            continue
+        done = (metrics(process.directory)[-1:] or [{"step": 0}])[0]["step"]
+        if done < due:
+            time.sleep(0.0005)
+            continue
+        if moment == "step" and 0 < done % OFTEN["evaluate_every"] < OFTEN["evaluate_every"] - 1:
+            time.sleep(rng.uniform(0, step_seconds))
+            break
+        if moment == "checkpoint" and any(name.startswith(".") for name in os.listdir(process.directory / "checkpoints")):
+            break
+        if moment == "evaluation" and evaluates(process.directory, OFTEN["evaluate_every"]):
+            time.sleep(rng.uniform(0, 0.002))
+            break
+        if done >= due + REACH:
+            break
+    code = process.end(signal.SIGKILL)
+    assert code == -signal.SIGKILL, f"the process ended by itself with {code} before it could be killed:\n{process.stderr()}"
+    if not process.begun():
+        return "start"
+    if any(name.startswith(".") for name in os.listdir(process.directory / "checkpoints")):
+        return "checkpoint"
+    return "evaluation" if evaluates(process.directory, OFTEN["evaluate_every"]) else "step"
+
+
+def kill_and_resume(config, directory, reference, steps, kills, rng):
+    """SIGKILLs spread over the run, each followed by the same command, then lets it finish."""
+    often = [argument for key, value in OFTEN.items() for argument in ("--set", f"run.{key}={value}")]
+    step_seconds = statistics.median(m["tokens"] / m["tokens_per_s"] for m in metrics(reference))
+    hits = collections.Counter()
+    for number in range(kills):
+        due = (steps - REACH - 2) * number // kills
+        process = Running(config, directory, *often)
+        hits[kill(process, MOMENTS[number % len(MOMENTS)], due, rng, step_seconds)] += 1
+    train(config, directory, *often)
+    assert sum(hits.values()) == kills
+    missed = set(MOMENTS) - set(hits)
+    assert not missed, f"of {kills} kills none hit: {missed}"
+    assert_metrics(directory, reference)
     return hits
 
 
 def main():
-    preset, steps, kills = (sys.argv[1:] + ["nano", "40", "8"][len(sys.argv) - 1:])[:3]
+    preset, steps, kills, *dtypes = sys.argv[1:] + ["nano", "40", "8"][len(sys.argv) - 1:]
     steps, kills = int(steps), int(kills)
     scratch = Scratch()
-    for dtype in ("f32", "bf16"):
+    for dtype in dtypes or ("f32", "bf16"):
         config = scratch.config(f"{dtype}.toml", steps=steps, dtype=dtype, preset=preset)
         reference = scratch.path / f"{dtype}-reference"
         train(config, reference, "--threads", 2)
@@ -51,36 +96,22 @@ def main():
         journal = [line for line in (reference / "journal" / "journal.jsonl").read_text().splitlines()]
         assert wanted in journal[-1], "the digest recomputed from bytes is not the journal's last"
         results = {}
+        unevaluated = ("--set", "run.evaluate_every=0")
         for threads in (1, 3, 5):
             results[f"threads {threads}"] = scratch.path / f"{dtype}-threads-{threads}"
-            train(config, results[f"threads {threads}"], "--threads", threads)
+            train(config, results[f"threads {threads}"], "--threads", threads, *unevaluated)
         for isa in instruction_sets():
             results[f"isa {isa}"] = scratch.path / f"{dtype}-{isa}"
-            train(config, results[f"isa {isa}"], "--isa", isa)
+            train(config, results[f"isa {isa}"], "--isa", isa, *unevaluated)
         for micro in (1, 2, 4):
             results[f"micro_batch {micro}"] = scratch.path / f"{dtype}-micro-{micro}"
-            train(config, results[f"micro_batch {micro}"], "--set", f"data.micro_batch={micro}")
+            train(config, results[f"micro_batch {micro}"], "--set", f"data.micro_batch={micro}", *unevaluated)
         results["recompute"] = scratch.path / f"{dtype}-recompute"
-        train(config, results["recompute"], "--set", "run.recompute=true")
-
-        stopped = scratch.path / f"{dtype}-stopped"
-        process = subprocess.Popen([GODWIT, "train", str(config), "--run", str(stopped), "--quiet", "--threads", "1"], stderr=subprocess.PIPE)
-        while not (stopped / "metrics.jsonl").exists() or len((stopped / "metrics.jsonl").read_text().splitlines()) < 5:
-            assert process.poll() is None, process.stderr.read().decode()
-            time.sleep(0.01)
-        process.send_signal(signal.SIGTERM)
-        process.communicate()
-        if process.returncode == 75:
-            assert status(stopped)["state"] == "stopped"
-        else:
-            assert process.returncode == 0, process.returncode
-        train(config, stopped)
-        results["stopped by SIGTERM"] = stopped
+        train(config, results["recompute"], "--set", "run.recompute=true", *unevaluated)
 
         killed = scratch.path / f"{dtype}-killed"
-        hits = kill_and_resume(config, killed, kills, random.Random(3))
-        assert hits > 0, "no kill hit a running process: nothing was tested"
-        results[f"killed {hits} times"] = killed
+        hits = kill_and_resume(config, killed, reference, steps, kills, random.Random(3))
+        results[f"killed {kills} times ({', '.join(f'{moment} {count}' for moment, count in sorted(hits.items()))})"] = killed
 
         shorter = scratch.path / f"{dtype}-longer"
         train(config, shorter, "--set", f"run.steps={steps // 2}", "--set", f"optimizer.schedule_steps={steps}")
@@ -92,7 +123,7 @@ def main():
             assert got == wanted, f"{dtype} {what}: {got} is not {wanted}"
             print(f"{dtype} {what}: equal")
         cold = scratch.path / f"{dtype}-cold"
-        train(config, cold, "--set", "run.seed=8")
+        train(config, cold, "--set", "run.seed=8", *unevaluated)
         assert digest(cold) != wanted, "another seed gives the same digest: the digest says nothing"
         print(f"{dtype} another seed: differs, as it must")
         out, _ = run("verify", reference)
