@@ -4,11 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <deque>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "model/family.h"
 #include "store/safetensors.h"
 #include "store/test_directory.h"
 
@@ -152,32 +155,86 @@ TEST(Checkpoint, EveryFlippedByteIsFound) {
   }
 }
 
-TEST(Checkpoint, RandomFlipsOfALargerOneAreFoundInTheirBlock) {
-  const TestDirectory root;
-  const std::uint64_t width = 20000;
-  ASSERT_TRUE(write(root.path(), 3, Memory(1, width)).ok());
-  const fs::path path = root / "3/state.safetensors";
-  const auto size = fs::file_size(path);
-  FILE* file = std::fopen(path.c_str(), "r+");
-  const RandomStream random(1, Purpose::init, 0);
-  for (std::uint64_t i = 0; i < 1000; ++i) {
-    const auto words = random.words(i);
-    const auto at = static_cast<long>((words[0] | std::uint64_t{words[1]} << 32) % size);
-    std::fseek(file, at, SEEK_SET);
-    const int byte = std::fgetc(file);
-    std::fseek(file, at, SEEK_SET);
-    std::fputc(byte ^ (1 << words[2] % 8), file);
-    std::fflush(file);
-    Memory memory(99, width);
-    const auto loaded = load_checkpoint(root.path(), 3, memory.list);
-    ASSERT_FALSE(loaded.ok()) << at;
-    EXPECT_THAT(loaded.error().message, testing::ContainsRegex("block [0-9]+ of|header"));
-    std::fseek(file, at, SEEK_SET);
-    std::fputc(byte, file);
-    std::fflush(file);
+// A state as a `nano` run has it: weights and both moments of every parameter, and the scalars.
+class NanoState {
+ public:
+  explicit NanoState(std::uint64_t seed) {
+    const auto model = model::model_from_config(*model::find_family("deepseek_v3", "test").value()->preset("nano"), "test").value();
+    const auto add = [&](std::string name, std::string dtype, std::vector<std::uint64_t> shape, std::vector<float> content) {
+      bytes_.push_back(std::move(content));
+      list.push_back({std::move(name), std::move(dtype), std::move(shape), std::as_writable_bytes(std::span(bytes_.back()))});
+    };
+    for (std::size_t i = 0; i < model->parameters().size(); ++i) {
+      const model::Parameter& p = model->parameters()[i];
+      std::vector<std::uint64_t> shape;
+      for (int axis = 0; axis < p.shape.rank(); ++axis) shape.push_back(static_cast<std::uint64_t>(p.shape[axis]));
+      add(p.name, "F32", shape, model::initial_values(*model, i, seed));
+      if (p.kind == model::Parameter::Kind::router_bias) continue;
+      add("adam.m." + p.name, "F32", shape, model::initial_values(*model, i, seed + 1));
+      add("adam.v." + p.name, "F32", shape, model::initial_values(*model, i, seed + 2));
+    }
+    add("run.step", "U64", {}, {1, 0});
+    add("run.tokens", "U64", {}, {2, 0});
+    add("run.cursor", "U64", {1}, {3, 0});
   }
-  std::fclose(file);
-  EXPECT_TRUE(loads(root.path(), 3, Memory(1, width), Memory(99, width)));
+  StateList list;
+
+ private:
+  std::deque<std::vector<float>> bytes_;
+};
+
+// Single bytes at random places of all files; GODWIT_FLIPS says how many, a thousand by default.
+TEST(Checkpoint, RandomFlipsOfANanoCheckpointAreFound) {
+  const TestDirectory root;
+  const NanoState written(1);
+  ASSERT_TRUE(write_checkpoint(root.path(), 3, written.list, digest_tensors(written.list, 1), "exact/1").ok());
+  struct Part {
+    std::string name;
+    std::uint64_t bytes = 0;
+    FILE* file = nullptr;
+    int found = 0;
+  };
+  std::vector<Part> parts;
+  std::uint64_t total = 0;
+  for (const std::string& name : list_directory(root / "3").value()) {
+    parts.push_back({name, fs::file_size(root / "3" / name), std::fopen((root / "3" / name).c_str(), "r+")});
+    ASSERT_NE(parts.back().file, nullptr);
+    total += parts.back().bytes;
+  }
+  const char* wanted = std::getenv("GODWIT_FLIPS");
+  const std::uint64_t flips = wanted == nullptr ? 1000 : std::stoull(wanted);
+  RandomSequence random(RandomStream(1, Purpose::test, 0));
+  NanoState loaded(99);
+  for (std::uint64_t i = 0; i < flips; ++i) {
+    std::uint64_t at = random.below(total);
+    auto part = parts.begin();
+    while (at >= part->bytes) at -= part++->bytes;
+    const int flip = 1 + static_cast<int>(random.below(255));
+    const auto change = [&] {
+      std::fseek(part->file, static_cast<long>(at), SEEK_SET);
+      const int byte = std::fgetc(part->file);
+      std::fseek(part->file, static_cast<long>(at), SEEK_SET);
+      std::fputc(byte ^ flip, part->file);
+      std::fflush(part->file);
+    };
+    change();
+    const auto result = load_checkpoint(root.path(), 3, loaded.list);
+    ASSERT_FALSE(result.ok()) << part->name << " byte " << at << " xor " << flip;
+    EXPECT_THAT(result.error().message, HasSubstr(part->name));
+    if (part->name != "manifest.json") {
+      EXPECT_THAT(result.error().message, testing::ContainsRegex("block [0-9]+ of|header"));
+    }
+    ++part->found;
+    change();
+  }
+  for (const Part& part : parts) {
+    std::fclose(part.file);
+    EXPECT_GT(part.found, 0) << part.name;
+    std::printf("%s: %d of %llu flips, %llu bytes\n", part.name.c_str(), part.found, static_cast<unsigned long long>(flips),
+                static_cast<unsigned long long>(part.bytes));
+  }
+  ASSERT_TRUE(load_checkpoint(root.path(), 3, loaded.list).ok());
+  EXPECT_EQ(digest_state(loaded.list, 1), digest_state(written.list, 1));
 }
 
 TEST(Checkpoint, EveryMissingOrExtraByteIsFound) {
