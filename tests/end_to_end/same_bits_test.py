@@ -4,6 +4,7 @@
     same_bits_test.py PRESET STEPS KILLS [DTYPE…]
 """
 import collections
+import json
 import os
 import random
 import signal
@@ -24,6 +25,12 @@ def instruction_sets():
         if "avx512_bf16" in flags:
             sets.append("avx512_bf16")
     return sets
+
+
+def committed(directory):
+    """Digests by step, as the journal has them."""
+    lines = (directory / "journal" / "journal.jsonl").read_text().splitlines()
+    return {line["step"]: line["digest"] for line in map(json.loads, lines)}
 
 
 # What a process is to be killed in, in turns: while it starts, while it computes, while it writes a checkpoint, while it evaluates.
@@ -93,16 +100,23 @@ def main():
         reference = scratch.path / f"{dtype}-reference"
         train(config, reference, "--threads", 2)
         wanted = digest(reference)
-        journal = [line for line in (reference / "journal" / "journal.jsonl").read_text().splitlines()]
-        assert wanted in journal[-1], "the digest recomputed from bytes is not the journal's last"
+        assert committed(reference)[steps] == wanted, "the digest recomputed from bytes is not the journal's last"
         results = {}
         unevaluated = ("--set", "run.evaluate_every=0")
         for threads in (1, 3, 5):
             results[f"threads {threads}"] = scratch.path / f"{dtype}-threads-{threads}"
             train(config, results[f"threads {threads}"], "--threads", threads, *unevaluated)
         for isa in instruction_sets():
+            if isa == "scalar":
+                continue
             results[f"isa {isa}"] = scratch.path / f"{dtype}-{isa}"
             train(config, results[f"isa {isa}"], "--isa", isa, *unevaluated)
+        # One float at a time is slow: its first steps against the reference's, as committed.
+        first = steps // 4
+        scalar = scratch.path / f"{dtype}-scalar"
+        train(config, scalar, "--isa", "scalar", "--set", f"run.steps={first}", "--set", f"optimizer.schedule_steps={steps}", *unevaluated)
+        assert committed(scalar)[first] == committed(reference)[first], f"{dtype} isa scalar: differs at step {first}"
+        print(f"{dtype} isa scalar: equal at step {first}")
         for micro in (1, 2, 4):
             results[f"micro_batch {micro}"] = scratch.path / f"{dtype}-micro-{micro}"
             train(config, results[f"micro_batch {micro}"], "--set", f"data.micro_batch={micro}", *unevaluated)
