@@ -3,6 +3,7 @@
 // get buffers that depend on the routing, or too few rows, and drop tokens.
 //
 // Whole steps (propose, norm, apply) of a mixture with MTP run on a backend that records every call and sees every access to device memory.
+// Inside one run an op has nobody to ask: the contract hands a backend no way back to the host.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
