@@ -296,6 +296,14 @@ Result<void> Executable::run() {
   return run_part(GODWIT_PART_MAIN);
 }
 
+Result<Executable::Held> Executable::held() const {
+  godwit_prepared_info info{};
+  info.struct_size = sizeof info;
+  godwit_error error{};
+  if (device_->backend_->prepared_describe(prepared_, &info, &error) != GODWIT_OK) return failure("prepared_describe", error);
+  return Held{info.private_bytes, info.workspace_bytes};
+}
+
 Result<std::vector<OpTime>> Executable::op_times() const {
   const godwit_backend& backend = *device_->backend_;
   if (backend.struct_size < offsetof(godwit_backend, op_time) + sizeof backend.op_time || backend.op_time == nullptr) {

@@ -70,6 +70,13 @@ class Executable {
   [[nodiscard]] Result<void> refresh();
   [[nodiscard]] Result<void> run();
 
+  // What the backend holds for this program beside the arena: private layouts (packed weights), and scratch, which a device's programs
+  // share.
+  struct Held {
+    std::int64_t private_bytes = 0;
+    std::int64_t workspace_bytes = 0;
+  };
+  [[nodiscard]] Result<Held> held() const;
   // By node, of a device opened with `profile`; an error where the backend keeps no times.
   [[nodiscard]] Result<std::vector<OpTime>> op_times() const;
 

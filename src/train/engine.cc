@@ -121,6 +121,7 @@ Figures Engine::figures() const {
     }
   }
   f.state_bytes = State::bytes(model_);
+  f.backend_bytes = backend_bytes_;
   f.gradient_bytes = node_bytes_ * static_cast<std::int64_t>(std::bit_width(static_cast<std::uint64_t>(passes)));
   return f;
 }
@@ -187,6 +188,14 @@ Result<void> Engine::prepare(device::Device& device, State& state) {
   }
   if (nodes_.size() > 1) TRY(prepare_one(Program(join_program_), join_));
   if (!evaluation_program_.nodes.empty()) TRY(prepare_one(Program(evaluation_program_), evaluation_));
+  std::int64_t workspace = 0;
+  backend_bytes_ = 0;
+  for (const device::Executable* executable : executables()) {
+    TRY_ASSIGN(const device::Executable::Held held, executable->held());
+    backend_bytes_ += held.private_bytes;
+    workspace = std::max(workspace, held.workspace_bytes);
+  }
+  backend_bytes_ += workspace;
   return {};
 }
 

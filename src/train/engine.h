@@ -42,7 +42,10 @@ struct Figures {
   std::int64_t state_bytes = 0;
   std::int64_t gradient_bytes = 0;  // all nodes of the binary counter
   std::int64_t bound_bytes = 0;     // inputs, constants, outputs
-  [[nodiscard]] std::int64_t total() const { return arena_bytes + persistent_bytes + state_bytes + gradient_bytes + bound_bytes; }
+  std::int64_t backend_bytes = 0;   // what the backend holds beside them: packed weights, scratch; known once programs are prepared
+  [[nodiscard]] std::int64_t total() const {
+    return arena_bytes + persistent_bytes + state_bytes + gradient_bytes + bound_bytes + backend_bytes;
+  }
 };
 
 class Engine {
@@ -95,6 +98,7 @@ class Engine {
   std::int64_t node_bytes_ = 0;
 
   State* state_ = nullptr;
+  std::int64_t backend_bytes_ = 0;
   std::unique_ptr<device::Executable> training_, evaluation_, join_, norm_, update_;
   std::vector<Node> nodes_;
   std::size_t root_ = 0;  // the node that holds the step's gradient

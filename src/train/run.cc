@@ -34,7 +34,7 @@ std::string plan_table(const Setup& setup, const Engine& engine, const Figures& 
   t += fmt::format("            {:.1f} MFLOP per token\n", f.flops_per_step / 1e6 / static_cast<double>(predictions));
   t += fmt::format("memory      {} in all: state {}, gradients {}, activations {}, other {}\n", gigabytes(f.total()),
                    gigabytes(f.state_bytes), gigabytes(f.gradient_bytes), gigabytes(f.arena_bytes),
-                   gigabytes(f.persistent_bytes + f.bound_bytes));
+                   gigabytes(f.persistent_bytes + f.bound_bytes + f.backend_bytes));
   t += engine.describe();
   return t;
 }
@@ -49,7 +49,8 @@ class Run {
   void say(const std::string& text) const {
     if (options_.say) options_.say(text);
   }
-  Result<void> begin();  // state as of the newest good checkpoint, or fresh
+  Result<void> check_figures();  // what the run needs; an input error if the machine has not that much memory
+  Result<void> begin();          // state as of the newest good checkpoint, or fresh
   Result<void> begin_fresh();
   Result<void> step();      // propose, judge, commit
   Result<void> evaluate();  // the state as it is, whose step has its line in the metrics
@@ -236,18 +237,25 @@ Result<RunResult> Run::finish(bool finished) {
   return result;
 }
 
+Result<void> Run::check_figures() {
+  figures_ = engine_->figures();
+  const auto memory = static_cast<std::int64_t>(machine().memory_bytes);
+  if (figures_.total() <= memory) return {};
+  return input_error(
+      "the run needs {} (state {}, gradients {}, activations {}), this machine gives {}: use a smaller model, batch or micro_batch, or "
+      "recompute = true",
+      gigabytes(figures_.total()), gigabytes(figures_.state_bytes), gigabytes(figures_.gradient_bytes), gigabytes(figures_.arena_bytes),
+      gigabytes(memory));
+}
+
 Result<RunResult> Run::execute() {
   engine_ = std::make_unique<Engine>(*setup_.model, setup_.settings, setup_.dataset->predictions_max(),
                                      setup_.dataset->validation_count() > 0 && setup_.settings.run.evaluate_every > 0);
-  figures_ = engine_->figures();
-  const auto memory = static_cast<std::int64_t>(machine().memory_bytes);
-  if (figures_.total() > memory) {
-    return input_error(
-        "the run needs {} (state {}, gradients {}, activations {}), this machine gives {}: use a smaller model, batch or micro_batch, or "
-        "recompute = true",
-        gigabytes(figures_.total()), gigabytes(figures_.state_bytes), gigabytes(figures_.gradient_bytes), gigabytes(figures_.arena_bytes),
-        gigabytes(memory));
-  }
+  TRY(check_figures());  // before anything is allocated
+  TRY_ASSIGN(device_, device::Device::open(options_.device));
+  TRY_ASSIGN(state_, State::create(*device_, *setup_.model, setup_.dataset->begin().values.size()));
+  TRY(engine_->prepare(*device_, *state_));
+  TRY(check_figures());  // with what the backend holds; none of it has been touched yet
   if (options_.dry_run) {
     RunResult result;
     result.figures = figures_;
@@ -256,9 +264,6 @@ Result<RunResult> Run::execute() {
   }
   if (!setup_.resumed) TRY(write_record(setup_, directory_));
   TRY(open_log_file(directory_.log()));
-  TRY_ASSIGN(device_, device::Device::open(options_.device));
-  TRY_ASSIGN(state_, State::create(*device_, *setup_.model, setup_.dataset->begin().values.size()));
-  TRY(engine_->prepare(*device_, *state_));
   TRY(begin());
   say(fmt::format("{}: {} parameters ({} active), {}; {} from step {} to {} on {}", directory_.root.string(),
                   setup_.model->parameter_count(), setup_.model->active_parameter_count(), setup_.dataset->description(),
