@@ -232,7 +232,7 @@ class ProductsRound {
       const Output c = output(g, rows.begin + i, columns);
       Tree tree(shape);
       sum_segments<Chain>(tree, 0, p_.k, &c, [&](std::int64_t first, std::int64_t steps, const Target& target) {
-        kernel(left, first, b + first * shape.width(), steps, target);
+        kernel(left, first, b + first * shape.width(), shape.width(), steps, target);
       });
     }
   }
@@ -351,8 +351,17 @@ static_assert(left_width % tile_rows == 0 && left_width % lanes == 0);
 inline constexpr std::int64_t steps_at_once = 64;
 inline constexpr std::int64_t gradient_pack_rows = 128;  // one thread's item
 
+// f32 operands whose rows lie close enough together are read where they are: packing them would take as long as a tenth of the product.
+// Rows further apart would fill a few sets of the caches only, and a last vector must not reach beyond its row.
+template <typename Chain>
+[[nodiscard]] bool read_in_place(Matrix m, std::int64_t columns) {
+  return sizeof(typename Chain::Operand) == 4 && m.stride <= 2048 && columns % lanes == 0;
+}
+
 struct GradientsPlan {
   Blocks blocks;
+  bool left_in_place = false;
+  bool right_in_place = false;
   std::int64_t steps = 0;          // of all groups, at most
   std::int64_t lefts_at_once = 0;  // columns of dy, a multiple of left_width
   std::int64_t panels_at_once = 0;
@@ -364,12 +373,15 @@ GradientsPlan plan_gradients(const Gradients& p, int threads) {
   plan.blocks = choose_blocks({p.experts, p.out, p.in}, threads);
   // An odd number of steps: panels a power of two apart would all lie in the same few sets of the caches while a row is spread over them.
   plan.steps = steps_of<Chain>(p.rows.limit + (Chain::indices_per_step - 1) * p.experts * p.samples) | 1;
-  const auto fit = [&](std::int64_t columns, std::int64_t width) {
+  plan.left_in_place = read_in_place<Chain>(p.dy, p.out);
+  plan.right_in_place = read_in_place<Chain>(p.x, p.in);
+  const auto fit = [&](bool in_place, std::int64_t columns, std::int64_t width) {
+    if (in_place) return std::max<std::int64_t>(pieces(columns, width), 1);
     const std::int64_t most = packed_bytes / std::max<std::int64_t>(plan.steps * width * 4, 1);
     return std::clamp<std::int64_t>(most, 1, std::max<std::int64_t>(pieces(columns, width), 1));
   };
-  plan.lefts_at_once = fit(p.out, left_width) * left_width;
-  plan.panels_at_once = fit(p.in, panel_width);
+  plan.lefts_at_once = fit(plan.left_in_place, p.out, left_width) * left_width;
+  plan.panels_at_once = fit(plan.right_in_place, p.in, panel_width);
   return plan;
 }
 
@@ -379,8 +391,8 @@ class GradientsRun {
  public:
   GradientsRun(const Gradients& p, int threads, std::byte* workspace) : p_(p), plan_(plan_gradients<Chain>(p, threads)) {
     Pieces all(workspace);
-    left_ = all.take<float>(plan_.lefts_at_once * plan_.steps);
-    packed_ = all.take<float>(plan_.panels_at_once * plan_.steps * panel_width);
+    left_ = all.take<float>(plan_.left_in_place ? 0 : plan_.lefts_at_once * plan_.steps);
+    packed_ = all.take<float>(plan_.right_in_place ? 0 : plan_.panels_at_once * plan_.steps * panel_width);
     workspace_ = all.used();
   }
 
@@ -393,7 +405,7 @@ class GradientsRun {
       for (std::int64_t j = 0; j < panels; j += plan_.panels_at_once) {
         const Range lefts{i, std::min(i + plan_.lefts_at_once, p_.out)};
         const Range rights{j, std::min(j + plan_.panels_at_once, panels)};
-        pack(pool, lefts, j == 0, rights, i == 0 || !pack_once);
+        pack(pool, lefts, j == 0 && !plan_.left_in_place, rights, (i == 0 || !pack_once) && !plan_.right_in_place);
         multiply(pool, lefts, rights);
       }
     }
@@ -407,6 +419,7 @@ class GradientsRun {
   [[nodiscard]] Range columns_of(std::int64_t panel) const { return {panel * panel_width, std::min((panel + 1) * panel_width, p_.in)}; }
 
   void pack(Pool& pool, Range lefts, bool pack_lefts, Range rights, bool pack_rights) const {
+    if (!pack_lefts && !pack_rights) return;
     const std::int64_t parts = pieces(p_.rows.limit, gradient_pack_rows);
     pool.each(2 * parts, [&](std::int64_t i, int) {
       const std::int64_t first = i / 2 * gradient_pack_rows;
@@ -473,7 +486,7 @@ class GradientsRun {
       const Range panels{first, std::min(first + plan_.blocks.panels, rights.end)};
       const std::int64_t expert = block / across / down;
       for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
-        const float* right = packed_panel(rights, panel);
+        const Right right = right_panel(rights, panel);
         for (std::int64_t i = rows.begin; i < rows.end; i += tile_rows) {
           multiply_tile(expert, left_rows(lefts, i), right, {i, std::min(i + tile_rows, rows.end)}, columns_of(panel));
         }
@@ -489,8 +502,24 @@ class GradientsRun {
   }
   [[nodiscard]] float* left_panel(Range lefts, Range columns) const { return left_ + (columns.begin - lefts.begin) * plan_.steps; }
 
+  // A panel of x: the place of its step 0, and how far apart its steps are. Steps of f32 read in place are rows.
+  struct Right {
+    const float* data;
+    std::int64_t step;
+  };
+  [[nodiscard]] Right right_panel(Range rights, std::int64_t panel) const {
+    if (plan_.right_in_place) return {as_f32(p_.x.data) + columns_of(panel).begin, p_.x.stride / 4};
+    return {packed_panel(rights, panel), padded(columns_of(panel))};
+  }
+
   // The columns of dy from `column` on, as rows.
   [[nodiscard]] Rows left_rows(Range lefts, std::int64_t column) const {
+    if (plan_.left_in_place) {
+      Rows rows;
+      for (int j = 0; j < tile_rows; ++j) rows.row[j] = p_.dy.data + (column + j) * 4;
+      rows.step = p_.dy.stride;
+      return rows;
+    }
     const Range panel = left_columns(lefts, column);
     const float* lane = left_panel(lefts, panel) + (column - panel.begin);
     Rows rows;
@@ -499,7 +528,7 @@ class GradientsRun {
     return rows;
   }
 
-  void multiply_tile(std::int64_t expert, const Rows& a, const float* right, Range rows, Range columns) const {
+  void multiply_tile(std::int64_t expert, const Rows& a, const Right& right, Range rows, Range columns) const {
     const std::int64_t first = expert * p_.samples;
     std::int64_t last = -1;  // sample that has rows
     std::int64_t longest = 0;
@@ -524,7 +553,7 @@ class GradientsRun {
       const std::int64_t step = start(first + s, group);
       sum_segments<Chain>(tree, s << segment_bits, group.count(), s == last ? &root : nullptr,
                           [&](std::int64_t from, std::int64_t steps, const Target& target) {
-                            kernel(a, step + from, right + (step + from) * shape.width(), steps, target);
+                            kernel(a, step + from, right.data + (step + from) * right.step, right.step, steps, target);
                           });
     }
   }

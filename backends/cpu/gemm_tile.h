@@ -200,9 +200,11 @@ inline F32 broadcast(const std::byte* p) {
   return set1(lane);
 }
 
-// The chain over `steps` steps of each row of `a` (from step `first` on) and each column of `b`, whose steps are `vectors` vectors each.
+// The chain over `steps` steps of each row of `a` (from step `first` on) and each column of `b`, whose steps are `vectors` vectors each,
+// `b_step` floats apart.
 template <typename Chain, int rows, int vectors>
-[[gnu::noinline]] void multiply(const Rows& a, std::int64_t first, const float* b, std::int64_t steps, const Target& target) {
+[[gnu::noinline]] void multiply(const Rows& a, std::int64_t first, const float* b, std::int64_t b_step, std::int64_t steps,
+                                const Target& target) {
   Sums<rows, vectors> sum;
   {
     [[maybe_unused]] const Mode<Chain::flush_mode> mode;
@@ -215,7 +217,7 @@ template <typename Chain, int rows, int vectors>
       F32 column[vectors];
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) column[v] = load(b + v * lanes);
-      b += vectors * lanes;
+      b += b_step;
 #pragma GCC unroll 8
       for (int i = 0; i < rows; ++i) {
         const F32 lane = broadcast(row[i] + at);
@@ -228,7 +230,7 @@ template <typename Chain, int rows, int vectors>
   put<rows, vectors>(sum, target);
 }
 
-using Multiply = void (*)(const Rows& a, std::int64_t first, const float* b, std::int64_t steps, const Target& target);
+using Multiply = void (*)(const Rows& a, std::int64_t first, const float* b, std::int64_t b_step, std::int64_t steps, const Target& target);
 
 template <typename Chain, int... i>
 constexpr std::array<Multiply, sizeof...(i)> multiply_table(std::integer_sequence<int, i...>) {
