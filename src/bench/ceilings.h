@@ -15,8 +15,9 @@ struct Ceilings {
   [[nodiscard]] double flops(bool bf16) const { return bf16 && bf16_flops ? *bf16_flops : f32_flops; }
 };
 
-// The widest instructions the machine has, whatever the device was told to use, on `threads` threads at once. Takes about three seconds;
-// each figure is the best of several, because what else runs on the machine only ever takes away.
+// The widest instructions the machine has, whatever the device was told to use, on `threads` threads at once. Takes four seconds, or more
+// where other processes keep taking cores away; each figure is the best of several, because what else runs on the machine only ever takes
+// away.
 [[nodiscard]] Ceilings measure_ceilings(int threads);
 
 }  // namespace godwit::bench

@@ -55,7 +55,7 @@ std::string ops_text(const OpTable& table) {
   }
   if (small > 0) {
     cells.push_back(
-        {fmt::format("  {} others", small), "", "", fmt::format("{:.3f}", small_ms), percent(small_ms / table.step_ms), "", "", ""});
+        {fmt::format("  {} smaller", small), "", "", fmt::format("{:.3f}", small_ms), percent(small_ms / table.step_ms), "", "", ""});
   }
   const double outside = table.step_ms - table.ops_ms();
   cells.push_back({"  outside ops", "", "", fmt::format("{:.3f}", outside), percent(outside / table.step_ms), "", "", ""});

@@ -126,6 +126,18 @@ TEST(Main, Lists) {
   EXPECT_THAT(godwit({"list", "config"}).output, HasSubstr("| `steps` | integer"));
 }
 
+// A bench or job that is not there must be refused before minutes are spent on the others.
+TEST(Main, BenchRefusesWhatItDoesNotKnow) {
+  const Outcome bench = godwit({"bench", "speeed"});
+  EXPECT_EQ(bench.code, 2);
+  EXPECT_THAT(bench.errors, testing::AllOf(HasSubstr("'speeed'"), HasSubstr("ceilings, ")));
+  const Outcome job = godwit({"bench", "train", "--job", "maxi"});
+  EXPECT_EQ(job.code, 2);
+  EXPECT_THAT(job.errors, testing::AllOf(HasSubstr("'maxi'"), HasSubstr("mini")));
+  EXPECT_EQ(godwit({"bench", "--job", "mini"}).code, 2);
+  EXPECT_EQ(godwit({"bench", "ceilings", "--isa", "mmx"}).code, 2);
+}
+
 TEST(Main, AFullDiskIsAnErrorAndAReaderThatLeftIsQuiet) {
   const int before = ::dup(STDOUT_FILENO);
   const auto code_with_output_to = [&](int descriptor) {

@@ -1,5 +1,7 @@
-// Where the time of a step goes: every op and shape of a training step, against what the machine could do of it.
+// Where the time of a step goes: every op and shape of a training step, a prompt and a decode step, a prompt and a decode step, against
+// what the machine could do of it.
 #include "bench/bench.h"
+#include "bench/decode_job.h"
 #include "bench/training_job.h"
 
 namespace godwit::bench {
@@ -18,15 +20,28 @@ Result<Report> run(Context& context) {
     CHECK(figures.ops.has_value(), "a profiled run has no table of ops");
     report.ops.push_back(std::move(*figures.ops));
   }
+  if (context.wants("ds326")) {
+    TRY_ASSIGN(const auto model, DecodeModel::open("ds326", device, dtype == "bf16" ? program::Dtype::bf16 : program::Dtype::f32));
+    const auto add = [&](Result<DecodeModel::Figures> measured) -> Result<void> {
+      TRY_ASSIGN(DecodeModel::Figures figures, std::move(measured));
+      report.ops.push_back(std::move(*figures.ops));
+      return {};
+    };
+    TRY(add(model->prefill(context, 512, seconds_each)));
+    TRY(add(model->decode(context, 1, 16, seconds_each)));
+    TRY(add(model->decode(context, 32, 16, seconds_each)));
+  }
   report.notes.emplace_back(
-      "FLOPs and bytes by Op::cost; of ceiling: max(FLOPs / peak, bytes / read bandwidth) over the time taken, above 100 % where");
-  report.notes.emplace_back("data came from a cache. Runs, ms: per step of batch 4 × 256. Outside ops: digest, journal, data, calls.");
+      "Runs and ms are per step: a training step of batch 4 × 256, a prompt, a decode step. Outside ops: digest, journal, data, calls.");
+  report.notes.emplace_back(
+      "Of ceiling: max(FLOPs / peak, bytes / read bandwidth), by Op::cost, over the time taken. It is above 100 % where data came from");
+  report.notes.emplace_back("a cache, and in decode steps, where Op::cost counts every expert and the whole cache of latents.");
   return report;
 }
 
 }  // namespace
 
 extern const Bench ops;
-const Bench ops{.name = "ops", .summary = "Where a step's time goes, by op and shape.", .jobs = {"mini", "dense30"}, .run = run};
+const Bench ops{.name = "ops", .summary = "Where a step's time goes, by op and shape.", .jobs = {"mini", "dense30", "ds326"}, .run = run};
 
 }  // namespace godwit::bench

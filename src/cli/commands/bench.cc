@@ -57,17 +57,17 @@ Result<int> run_bench(const Options& options) {
                           .say = [&](const std::string& text) { progress.line(text); },
                           .interrupted = interrupted});
   Json document = {{"version", version}, {"device", device_name}, {"benches", Json::array()}};
-  std::string text = device_name + "\n";
+  if (!options.json) TRY(print(device_name + "\n"));
   for (const bench::Bench* each : chosen) {
     TRY_ASSIGN(const bench::Report report, each->run(context));
-    document["benches"].push_back(bench::json_of(each->name, report));
-    text += "\n" + bench::text_of(each->name, report);
+    if (options.json) {
+      document["benches"].push_back(bench::json_of(each->name, report));
+    } else {
+      TRY(print("\n" + bench::text_of(each->name, report)));
+      TRY(flush_output());  // whoever looks on need not wait for the others
+    }
   }
-  if (options.json) {
-    TRY(print_json(document));
-  } else {
-    TRY(print(text));
-  }
+  if (options.json) TRY(print_json(document));
   return exit_finished;
 }
 

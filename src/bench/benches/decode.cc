@@ -1,0 +1,67 @@
+// A DeepSeek-shaped model of 326 M parameters answers: its prompt against the arithmetic peak, new tokens against the memory's bandwidth.
+#include <algorithm>
+
+#include "bench/bench.h"
+#include "bench/decode_job.h"
+#include "bench/flops.h"
+
+namespace godwit::bench {
+namespace {
+
+constexpr double seconds_each = 5;
+
+Row decode_row(Context& context, const DecodeModel& model, const DecodeModel::Figures& figures, std::int64_t streams, Target target) {
+  const auto rows = static_cast<double>(streams);
+  const auto depth = static_cast<std::int64_t>(figures.depth);
+  const Ceilings& ceilings = context.ceilings();
+  const double bytes = decode_bytes(model.config(), streams, depth);
+  const double least = std::max(bytes / ceilings.read_bytes, rows * decode_flops(model.config(), depth) / ceilings.flops(true));
+  return {.job = fmt::format("decode {} stream{}, {} tokens deep", streams, streams == 1 ? "" : "s", depth),
+          .value = rows / figures.seconds,
+          .unit = "tokens/s",
+          .ceiling = rows / least,
+          .target = target,
+          .note = fmt::format("{} of {} GB/s: {} MB of weights and cache a step; median of {} steps",
+                              number_text(bytes / figures.seconds / 1e9), number_text(ceilings.read_bytes / 1e9), number_text(bytes / 1e6),
+                              figures.steps)};
+}
+
+Result<Report> run(Context& context) {
+  Report report;
+  TRY_ASSIGN(const auto model, DecodeModel::open("ds326", context.options().device, program::Dtype::bf16));
+  if (context.wants("prefill")) {
+    constexpr std::int64_t tokens = 512;
+    TRY_ASSIGN(const DecodeModel::Figures figures, model->prefill(context, tokens, seconds_each));
+    const double flops = prefill_flops(model->config(), tokens);
+    report.rows.push_back({.job = fmt::format("prefill {} tokens", tokens),
+                           .value = static_cast<double>(tokens) / figures.seconds,
+                           .unit = "tokens/s",
+                           .ceiling = context.ceilings().flops(true) / flops * static_cast<double>(tokens),
+                           .target = Target{.value = 0.65},
+                           .note = fmt::format("bf16 peak at {} GFLOP; median of {} prompts", number_text(flops / 1e9), figures.steps)});
+  }
+  const auto decode = [&](const char* job, std::int64_t streams, std::int64_t depth, Target target) -> Result<void> {
+    if (!context.wants(job)) return {};
+    TRY_ASSIGN(const DecodeModel::Figures figures, model->decode(context, streams, depth, seconds_each));
+    report.rows.push_back(decode_row(context, *model, figures, streams, target));
+    return {};
+  };
+  TRY(decode("stream", 1, 16, {.of = Target::Of::share, .value = 0.80}));
+  TRY(decode("deep", 1, 2048, {.of = Target::Of::value, .value = 75}));
+  TRY(decode("streams", 32, 16, {.of = Target::Of::value, .value = 600}));
+  report.notes.emplace_back(
+      "ds326, bf16, absorbed, random weights. Prefill: a third of the training formula, the head for the last row alone.");
+  report.notes.emplace_back(
+      "Decode: max(bytes / read bandwidth, FLOPs / bf16 peak); bytes are each weight a row uses, once, and the latent cache.");
+  return report;
+}
+
+}  // namespace
+
+extern const Bench decode;
+const Bench decode{.name = "decode",
+                   .summary = "Reading prompts and decoding with a model of 326 M parameters.",
+                   .jobs = {"prefill", "stream", "deep", "streams"},
+                   .run = run};
+
+}  // namespace godwit::bench

@@ -1,0 +1,69 @@
+// What a second thread and a longer sequence cost.
+#include "bench/bench.h"
+#include "bench/flops.h"
+#include "bench/training_job.h"
+
+namespace godwit::bench {
+namespace {
+
+constexpr double seconds_each = 8;
+
+Result<Row> threads_row(Context& context) {
+  const TrainingJob job{.preset = "dense30", .dtype = "bf16"};
+  device::DeviceOptions device = context.options().device;
+  double speeds[2];
+  for (const int threads : {1, 2}) {
+    device.threads = threads;
+    TRY_ASSIGN(const TrainingFigures figures, run_training(context, job, device, seconds_each));
+    speeds[threads - 1] = figures.tokens_per_s;
+  }
+  return Row{.job = "dense30 bf16, 2 threads over 1",
+             .value = speeds[1] / speeds[0],
+             .unit = "times",
+             .ceiling = 2,
+             .target = Target{.of = Target::Of::value, .value = 1.9},
+             .note = fmt::format("{} over {} tokens/s", number_text(speeds[1]), number_text(speeds[0]))};
+}
+
+Result<Row> sequence_row(Context& context) {
+  constexpr std::int64_t tokens = 2048;  // a step, both times: the optimizer weighs the same
+  double cost[2], flops[2];
+  int i = 0;
+  for (const std::int64_t sequence : {256, 2048}) {
+    const TrainingJob job{.preset = "dense30", .dtype = "bf16", .batch = tokens / sequence, .sequence = sequence};
+    TRY_ASSIGN(const TrainingFigures figures, run_training(context, job, context.options().device, seconds_each));
+    cost[i] = 1 / figures.tokens_per_s;
+    flops[i] = training_flops(preset_config(job.preset), sequence);
+    ++i;
+  }
+  const double time = cost[1] / cost[0], arithmetic = flops[1] / flops[0];
+  return Row{.job = "dense30 bf16, a token at 2048 over one at 256",
+             .value = time / arithmetic,
+             .unit = "times",
+             .ceiling = {},
+             .target = Target{.of = Target::Of::value, .sense = Target::Sense::at_most, .value = 1.15},
+             .note = fmt::format("time {} times, FLOPs {} times; {} tokens a step", number_text(time), number_text(arithmetic), tokens)};
+}
+
+Result<Report> run(Context& context) {
+  Report report;
+  if (context.wants("threads")) {
+    TRY_ASSIGN(Row row, threads_row(context));
+    report.rows.push_back(std::move(row));
+  }
+  if (context.wants("sequence")) {
+    TRY_ASSIGN(Row row, sequence_row(context));
+    report.rows.push_back(std::move(row));
+  }
+  return report;
+}
+
+}  // namespace
+
+extern const Bench scaling;
+const Bench scaling{.name = "scaling",
+                    .summary = "What a second thread gains and what a longer sequence costs.",
+                    .jobs = {"threads", "sequence"},
+                    .run = run};
+
+}  // namespace godwit::bench

@@ -1,0 +1,146 @@
+#include "bench/decode_job.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "bench/op_table.h"
+#include "bench/training_job.h"
+#include "infer/generator.h"
+#include "model/family.h"
+
+namespace godwit::bench {
+
+namespace {
+
+constexpr std::int64_t new_tokens_max = 512;
+constexpr std::size_t steps_least = 3;
+
+std::vector<std::int32_t> random_prompt(std::int64_t tokens, std::int64_t vocabulary, std::uint64_t seed) {
+  const RandomStream random(seed, Purpose::test, 0);
+  std::vector<std::int32_t> ids;
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    ids.push_back(static_cast<std::int32_t>(random.words(static_cast<std::uint64_t>(i))[0] % static_cast<std::uint64_t>(vocabulary)));
+  }
+  return ids;
+}
+
+// Programs of this name with the times of their ops so far. The refresh part is left out: weights that stay are refreshed once.
+Result<std::vector<TimedProgram>> timed_programs(const infer::Generator& generator, std::string_view name) {
+  std::vector<TimedProgram> timed;
+  for (const device::Executable* executable : generator.executables()) {
+    if (executable->program().name != name) continue;
+    TRY_ASSIGN(std::vector<device::OpTime> times, executable->op_times());
+    std::fill_n(times.begin(), executable->program().refresh_count, device::OpTime{});
+    timed.push_back({&executable->program(), std::move(times)});
+  }
+  return timed;
+}
+
+}  // namespace
+
+void fill_random(const model::Model& model, std::size_t index, std::span<float> values) {
+  const model::Parameter& parameter = model.parameters()[index];
+  if (parameter.init != model::Parameter::Init::normal) {
+    std::ranges::fill(values, parameter.init == model::Parameter::Init::one ? 1.0f : 0.0f);
+    return;
+  }
+  const auto scale = static_cast<float>(model.initializer_range() * std::sqrt(3.0) * 0x1p-31);
+  std::uint32_t word = static_cast<std::uint32_t>(index) * 0x9E3779B9 + 1;
+  for (float& value : values) {
+    word = word * 1664525 + 1013904223;
+    value = static_cast<float>(static_cast<std::int32_t>(word)) * scale;
+  }
+}
+
+Result<std::unique_ptr<DecodeModel>> DecodeModel::open(std::string_view preset, const device::DeviceOptions& options,
+                                                       program::Dtype dtype) {
+  TRY_ASSIGN(auto device, device::Device::open(options));
+  TRY_ASSIGN(auto model, model::model_from_config(*model::find_family("deepseek_v3", "bench").value()->preset(preset), preset));
+  TRY_ASSIGN(infer::Weights weights, infer::Weights::load(*device, *model, [&](std::size_t index, std::span<float> values) -> Result<void> {
+               fill_random(*model, index, values);
+               return {};
+             }));
+  auto opened = std::unique_ptr<DecodeModel>(new DecodeModel(std::move(device), std::move(model), std::move(weights)));
+  opened->config_ = preset_config(preset);
+  opened->dtype_ = dtype;
+  opened->profile_ = options.profile;
+  return opened;
+}
+
+Result<DecodeModel::Figures> DecodeModel::prefill(Context& context, std::int64_t tokens, double seconds) {
+  return measure(context, {fmt::format("prefill {} tokens", tokens), 1, tokens, 1, seconds});
+}
+
+Result<DecodeModel::Figures> DecodeModel::decode(Context& context, std::int64_t streams, std::int64_t depth, double seconds) {
+  return measure(context, {fmt::format("decode {} stream{}, {} tokens deep and more", streams, streams == 1 ? "" : "s", depth), streams,
+                           depth, new_tokens_max, seconds});
+}
+
+Result<DecodeModel::Figures> DecodeModel::measure(Context& context, const Job& job) {
+  context.options().say(job.name);
+  const infer::GeneratorOptions options{.dtype = dtype_, .absorbed = true, .streams = job.streams, .capacity = job.prompt + job.max_tokens};
+  TRY_ASSIGN(const auto generator, infer::Generator::create(*device_, *model_, weights_, options, std::nullopt));
+  const bool prefill = job.max_tokens == 1;
+  const auto submit = [&](std::int64_t count) -> Result<void> {
+    for (std::int64_t i = 0; i < count; ++i) {
+      infer::Request request;
+      request.prompt = random_prompt(job.prompt, config_.vocab_size, static_cast<std::uint64_t>(i));
+      request.max_tokens = job.max_tokens;
+      TRY(generator->submit(std::move(request)));
+    }
+    return {};
+  };
+  const auto timed_step = [&]() -> Result<double> {
+    TRY(context.check_interrupted());
+    if (prefill) TRY(submit(1));
+    const double begin = monotonic_seconds();
+    TRY(generator->step());
+    return monotonic_seconds() - begin;
+  };
+  if (!prefill) {
+    TRY(submit(job.streams));
+    // Every prompt is in the cache before a step is timed. The streams taken up first are a few tokens further then.
+    for (std::int64_t taken = 0; taken < job.streams;) {
+      TRY(context.check_interrupted());
+      TRY_ASSIGN(const std::vector<infer::Event> events, generator->step());
+      for (const infer::Event& event : events) taken = std::max(taken, static_cast<std::int64_t>(event.ticket) + 1);
+    }
+  }
+  TRY(timed_step());  // prepares the program and makes its copies of the weights
+  const std::string_view program = prefill ? "prefill" : "decode";
+  std::vector<TimedProgram> before;
+  if (profile_) {
+    TRY_ASSIGN(before, timed_programs(*generator, program));
+  }
+  std::vector<double> times;
+  const double end = monotonic_seconds() + job.seconds;
+  // No stream may end while others go on. Each has had a token more than the stream taken up after it.
+  const std::int64_t steps_max = prefill ? std::numeric_limits<std::int64_t>::max() : job.max_tokens - job.streams - 2;
+  while (static_cast<std::int64_t>(times.size()) < steps_max && (times.size() < steps_least || monotonic_seconds() < end)) {
+    TRY_ASSIGN(const double seconds, timed_step());
+    times.push_back(seconds);
+  }
+  Figures figures;
+  figures.steps = static_cast<std::int64_t>(times.size());
+  figures.depth = static_cast<double>(job.prompt) + (prefill ? 0.0 : static_cast<double>(times.size()) / 2 + 2);
+  if (profile_) {
+    TRY_ASSIGN(std::vector<TimedProgram> timed, timed_programs(*generator, program));
+    CHECK(timed.size() == before.size(), "{} programs {}, {} before the measured steps", timed.size(), program, before.size());
+    for (std::size_t p = 0; p < timed.size(); ++p) {
+      for (std::size_t i = 0; i < timed[p].times.size(); ++i) {
+        timed[p].times[i].runs -= before[p].times[i].runs;
+        timed[p].times[i].nanoseconds -= before[p].times[i].nanoseconds;
+      }
+    }
+    const auto steps = static_cast<double>(times.size());
+    figures.ops = group_ops(job.name, timed, steps, std::accumulate(times.begin(), times.end(), 0.0) / steps, context.ceilings());
+  }
+  figures.seconds = median(std::move(times));
+  return figures;
+}
+
+}  // namespace godwit::bench
