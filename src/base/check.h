@@ -1,7 +1,7 @@
 // A bug of ours: CHECK prints what was wrong and aborts, also in release. Never for the user's input or the world's failures.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -16,7 +16,7 @@ namespace godwit {
 
 }  // namespace godwit
 
-#define CHECK(condition, ...)                                                                          \
-  do {                                                                                                 \
+#define CHECK(condition, ...)                                                                           \
+  do {                                                                                                  \
     if (!(condition)) ::godwit::check_failed(__FILE__, __LINE__, #condition, fmt::format(__VA_ARGS__)); \
   } while (false)

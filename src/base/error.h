@@ -2,11 +2,11 @@
 // A bug of ours is base/check.h instead; a doubtful number is a finding, which only the guard acts on.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
+#include <optional>
 #include <string>
 #include <utility>
-#include <variant>
 
 #include "base/check.h"
 
@@ -39,24 +39,24 @@ template <typename... Args>
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : content_(std::in_place_index<0>, std::move(value)) {}
-  Result(Error error) : content_(std::in_place_index<1>, std::move(error)) {}
+  Result(T value) : value_(std::move(value)) {}
+  Result(Error error) : error_(std::move(error)) {}
 
-  [[nodiscard]] bool ok() const { return content_.index() == 0; }
+  [[nodiscard]] bool ok() const { return value_.has_value(); }
   explicit operator bool() const { return ok(); }
 
   T& value() & {
-    CHECK(ok(), "{}", std::get<1>(content_).message);
-    return std::get<0>(content_);
+    CHECK(ok(), "{}", error_.message);
+    return *value_;
   }
   const T& value() const& {
-    CHECK(ok(), "{}", std::get<1>(content_).message);
-    return std::get<0>(content_);
+    CHECK(ok(), "{}", error_.message);
+    return *value_;
   }
   // By value: `for (x : f().value())` must not look into a result that is gone.
   T value() && {
-    CHECK(ok(), "{}", std::get<1>(content_).message);
-    return std::get<0>(std::move(content_));
+    CHECK(ok(), "{}", error_.message);
+    return *std::move(value_);
   }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
@@ -66,15 +66,16 @@ class [[nodiscard]] Result {
 
   const Error& error() const& {
     CHECK(!ok(), "a result that succeeded was asked for its error");
-    return std::get<1>(content_);
+    return error_;
   }
   Error&& error() && {
     CHECK(!ok(), "a result that succeeded was asked for its error");
-    return std::get<1>(std::move(content_));
+    return std::move(error_);
   }
 
  private:
-  std::variant<T, Error> content_;
+  std::optional<T> value_;
+  Error error_;  // only where there is no value
 };
 
 template <>
@@ -106,13 +107,13 @@ class [[nodiscard]] Result<void> {
 #define GODWIT_CONCAT(a, b) GODWIT_CONCAT_(a, b)
 
 // TRY(f()): returns f's error from the enclosing function. TRY_ASSIGN(auto x, f()): the same, else x is the value.
-#define TRY(expression)                                        \
-  do {                                                         \
-    auto try_result = (expression);                            \
+#define TRY(expression)                                         \
+  do {                                                          \
+    auto try_result = (expression);                             \
     if (!try_result.ok()) return std::move(try_result).error(); \
   } while (false)
-#define TRY_ASSIGN_(temporary, declaration, expression)    \
-  auto temporary = (expression);                           \
+#define TRY_ASSIGN_(temporary, declaration, expression)     \
+  auto temporary = (expression);                            \
   if (!temporary.ok()) return std::move(temporary).error(); \
   declaration = std::move(temporary).value()
 #define TRY_ASSIGN(declaration, expression) TRY_ASSIGN_(GODWIT_CONCAT(try_result_, __LINE__), declaration, expression)

@@ -1,7 +1,7 @@
 // What a run tells people: lines on standard error and, once opened, in a run's log.txt. Results never go here; they go to standard output.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <filesystem>
 #include <string_view>

@@ -19,9 +19,9 @@
 //     const Command status{
 //         .name = "status",
 //         .summary = "What a run is doing.",
-//         .declare = [](CLI::App& app) -> CommandBody {
+//         .declare = [](App app) -> CommandBody {
 //           auto options = std::make_shared<Options>();
-//           app.add_option("RUN", options->run, "Run directory")->required();
+//           app.add_option("RUN", options->run, "Run directory").required();
 //           app.add_flag("--json", options->json, "Print one JSON document");
 //           declare_compute(app, options->compute);
 //           return [options] { return run_status(*options); };
@@ -37,10 +37,7 @@
 #include <string_view>
 
 #include "base/error.h"
-
-namespace CLI {
-class App;
-}
+#include "cli/app.h"
 
 namespace godwit::cli {
 
@@ -59,7 +56,7 @@ struct Command {
   std::string_view name;
   std::string_view summary;  // one sentence for --help
   // Declares arguments and options on `app`, which outlives the body, and returns the body.
-  CommandBody (*declare)(CLI::App& app);
+  CommandBody (*declare)(App app);
 };
 
 [[nodiscard]] std::span<const Command* const> all_commands();

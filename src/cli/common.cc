@@ -1,6 +1,5 @@
 #include "cli/common.h"
 
-#include <CLI/CLI.hpp>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -65,8 +64,8 @@ void begin_output() {
   the_reader_left = false;
 }
 
-void declare_quiet(CLI::App& app, bool& quiet) {
-  app.add_flag_callback(
+void declare_quiet(App app, bool& quiet) {
+  app.add_flag(
       "--quiet",
       [&quiet] {
         quiet = true;
@@ -75,17 +74,17 @@ void declare_quiet(CLI::App& app, bool& quiet) {
       "Say nothing but results and errors");
 }
 
-void declare_compute(CLI::App& app, ComputeOptions& options, bool with_dtype) {
+void declare_compute(App app, ComputeOptions& options, bool with_dtype) {
   app.add_option("--threads", options.threads, "Threads to compute with; by default all cores this process may use")
-      ->type_name("N")
-      ->check(CLI::Range(1, threads_max));
+      .type_name("N")
+      .between(1, threads_max);
   app.add_option("--isa", options.isa, "Instruction set: scalar, avx2, avx512, avx512_bf16, neon; by default the best there is")
-      ->type_name("ISA");
-  app.add_option("--backend", options.backend, "Kind of chip; see godwit list backends")->type_name("NAME");
+      .type_name("ISA");
+  app.add_option("--backend", options.backend, "Kind of chip; see godwit list backends").type_name("NAME");
   if (with_dtype) {
     app.add_option("--dtype", options.dtype, "Operands of matrix products: f32 or bf16; by default what the model says")
-        ->type_name("TYPE")
-        ->check(CLI::IsMember({"f32", "bf16"}));
+        .type_name("TYPE")
+        .one_of({"f32", "bf16"});
   }
   declare_quiet(app, options.quiet);
 }

@@ -7,13 +7,9 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "cli/app.h"
 #include "device/device.h"
 #include "program/tensor.h"
-
-namespace CLI {
-class App;
-class Option;
-}  // namespace CLI
 
 namespace godwit::cli {
 
@@ -36,7 +32,7 @@ void begin_output();
 // ---- Options ----
 
 // --quiet: standard error gets only errors; takes effect as it is parsed.
-void declare_quiet(CLI::App& app, bool& quiet);
+void declare_quiet(App app, bool& quiet);
 
 struct ComputeOptions {
   int threads = 0;  // 0: not given; all cores this process may use
@@ -47,7 +43,7 @@ struct ComputeOptions {
 };
 
 // --threads, --isa, --backend, --dtype, --quiet. `with_dtype` is false where the run's config says it.
-void declare_compute(CLI::App& app, ComputeOptions& options, bool with_dtype = true);
+void declare_compute(App app, ComputeOptions& options, bool with_dtype = true);
 // With the default for threads filled in.
 [[nodiscard]] device::DeviceOptions device_options(const ComputeOptions& options);
 [[nodiscard]] Result<std::unique_ptr<device::Device>> open_device(const ComputeOptions& options);

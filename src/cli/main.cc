@@ -1,4 +1,5 @@
 #include "cli/main.h"
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -115,7 +116,7 @@ int run(int argc, const char* const* argv) {
   std::vector<std::pair<CLI::App*, CommandBody>> bodies;
   for (const Command* command : all_commands()) {
     CLI::App* app = root.add_subcommand(std::string(command->name), std::string(command->summary));
-    bodies.emplace_back(app, command->declare(*app));
+    bodies.emplace_back(app, command->declare(App(app)));
   }
   prepare(root);
   try {

@@ -1,4 +1,5 @@
 #include "golden_bits.h"
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <bit>

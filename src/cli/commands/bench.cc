@@ -1,7 +1,7 @@
 // godwit bench: how far from the machine's ceiling everything is.
 #include "bench/bench.h"
-
-#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <algorithm>
 
 #include "base/config.h"
 #include "cli/command.h"
@@ -77,7 +77,7 @@ extern const Command bench;
 const Command bench{
     .name = "bench",
     .summary = "How far from the machine's ceiling training and decoding are.",
-    .declare = [](CLI::App& app) -> CommandBody {
+    .declare = [](App app) -> CommandBody {
       auto options = std::make_shared<Options>();
       app.add_option("NAME", options->name, fmt::format("One of {}; by default all of them", fmt::join(bench_names(), ", ")));
       app.add_option("--job", options->job, "Only this job of the bench; see godwit list benches");

@@ -1,5 +1,4 @@
 // godwit digest: the digest of a run's state, or of the weights of a Hugging Face directory, from the bytes.
-#include <CLI/CLI.hpp>
 
 #include "cli/command.h"
 #include "cli/common.h"
@@ -33,9 +32,9 @@ extern const Command digest;
 const Command digest{
     .name = "digest",
     .summary = "Print the digest of a run's state, or of a Hugging Face directory's weights, recomputed from the bytes.",
-    .declare = [](CLI::App& app) -> CommandBody {
+    .declare = [](App app) -> CommandBody {
       auto options = std::make_shared<Options>();
-      app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best")->required();
+      app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best").required();
       app.add_flag("--json", options->json, "Print one JSON document");
       declare_quiet(app, options->quiet);
       return [options] { return run(*options); };

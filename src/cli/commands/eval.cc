@@ -1,5 +1,4 @@
 // godwit eval: how well the model predicts a text.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "base/file.h"
@@ -56,14 +55,14 @@ Result<int> run_eval(const Options& options) {
   return exit_finished;
 }
 
-CommandBody declare_eval(CLI::App& app) {
+CommandBody declare_eval(App app) {
   auto options = std::make_shared<Options>();
-  app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best")->required();
-  app.add_option("--text", options->text, "Text to predict; its bytes need not be UTF-8")->type_name("FILE")->required();
+  app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best").required();
+  app.add_option("--text", options->text, "Text to predict; its bytes need not be UTF-8").type_name("FILE").required();
   app.add_option("--sequence", options->sequence,
                  fmt::format("Predictions in a window; by default {}, or the context where that is shorter", default_sequence))
-      ->type_name("N")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
+      .type_name("N")
+      .between(1, std::int64_t{1} << 40);
   app.add_flag("--json", options->json, "Print one JSON document: loss (nats per token), nats_per_byte, tokens, sequence");
   declare_compute(app, options->compute);
   return [options] { return run_eval(*options); };

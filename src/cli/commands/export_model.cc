@@ -1,5 +1,4 @@
 // godwit export: a model as the directory that transformers, vLLM and llama.cpp's converter read.
-#include <CLI/CLI.hpp>
 
 #include "cli/command.h"
 #include "cli/common.h"
@@ -30,13 +29,13 @@ extern const Command export_model;
 const Command export_model{
     .name = "export",
     .summary = "Write a model as a Hugging Face directory.",
-    .declare = [](CLI::App& app) -> CommandBody {
+    .declare = [](App app) -> CommandBody {
       auto options = std::make_shared<Options>();
-      app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best")->required();
-      app.add_option("--to", options->directory, "Directory to write; it must not exist, or be empty")->type_name("DIR")->required();
+      app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best").required();
+      app.add_option("--to", options->directory, "Directory to write; it must not exist, or be empty").type_name("DIR").required();
       app.add_option("--dtype", options->format.dtype, "Type of the weights: f32 (the default), bf16 or f16")
-          ->type_name("TYPE")
-          ->check(CLI::IsMember({"f32", "bf16", "f16"}));
+          .type_name("TYPE")
+          .one_of({"f32", "bf16", "f16"});
       app.add_flag("--with-mtp", options->format.with_mtp, "Write the multi-token prediction layer too");
       declare_quiet(app, options->quiet);
       return [options] { return run(*options); };

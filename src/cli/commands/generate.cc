@@ -1,5 +1,4 @@
 // godwit generate: continues prompts, or rows of token ids.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "base/file.h"
@@ -145,36 +144,33 @@ Result<int> run_generate(const Options& options) {
   return exit_finished;
 }
 
-CommandBody declare_generate(CLI::App& app) {
+CommandBody declare_generate(App app) {
   auto options = std::make_shared<Options>();
-  app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best")->required();
-  CLI::Option* prompt = app.add_option("--prompt", options->prompts, "Text to continue; given several times: one batch")
-                            ->type_name("TEXT")
-                            ->allow_extra_args(false);
-  CLI::Option* ids = app.add_option("--ids", options->ids, "Rows of token ids to continue, [[5,9,2],[7,1]]; the answers are JSON")
-                         ->type_name("FILE.json")
-                         ->excludes(prompt);
-  app.add_flag("--chat", options->chat, "Each prompt is a question, put in the model's chat template")->excludes(ids);
+  app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best").required();
+  const Option prompt =
+      app.add_option("--prompt", options->prompts, "Text to continue; given several times: one batch").type_name("TEXT").one_value_each();
+  const Option ids = app.add_option("--ids", options->ids, "Rows of token ids to continue, [[5,9,2],[7,1]]; the answers are JSON")
+                         .type_name("FILE.json")
+                         .excludes(prompt);
+  app.add_flag("--chat", options->chat, "Each prompt is a question, put in the model's chat template").excludes(ids);
   app.add_option("--decode", options->decode, "expanded: training's bits; absorbed: a far smaller cache, equal within a bound")
-      ->check(CLI::IsMember({"expanded", "absorbed"}))
-      ->capture_default_str();
+      .one_of({"expanded", "absorbed"})
+      .show_default();
   app.add_option("--max-tokens", options->max_tokens,
                  fmt::format("New tokens at most; by default {}, or what the context leaves", default_max_tokens))
-      ->type_name("N");
-  app.add_option("--temperature", options->sampling.temperature, "0: greedy, the likeliest token each time")
-      ->type_name("T")
-      ->capture_default_str();
-  app.add_option("--top-k", options->sampling.top_k, "Sample among the K likeliest; 0: all")->type_name("K")->capture_default_str();
+      .type_name("N");
+  app.add_option("--temperature", options->sampling.temperature, "0: greedy, the likeliest token each time").type_name("T").show_default();
+  app.add_option("--top-k", options->sampling.top_k, "Sample among the K likeliest; 0: all").type_name("K").show_default();
   app.add_option("--top-p", options->sampling.top_p, "Sample among the fewest that together have the share P")
-      ->type_name("P")
-      ->capture_default_str();
+      .type_name("P")
+      .show_default();
   app.add_option("--min-p", options->sampling.min_p, "Sample among those at least P times as likely as the likeliest")
-      ->type_name("P")
-      ->capture_default_str();
+      .type_name("P")
+      .show_default();
   app.add_option("--stop", options->stop, "Text that ends an answer and is not shown; may be given several times")
-      ->type_name("TEXT")
-      ->allow_extra_args(false);
-  app.add_option("--seed", options->seed, "The same seed gives the same answers")->type_name("N")->capture_default_str();
+      .type_name("TEXT")
+      .one_value_each();
+  app.add_option("--seed", options->seed, "The same seed gives the same answers").type_name("N").show_default();
   app.add_flag("--logprobs", options->logprobs, "Also the log-probability of every new token");
   app.add_flag("--json", options->json, "Print one JSON document: prompt, text, ids, logprobs, finish of every answer");
   declare_compute(app, options->compute);

@@ -1,6 +1,6 @@
 // godwit list: what this build knows, by name.
-#include <CLI/CLI.hpp>
 
+#include <fmt/format.h>
 #include "base/config.h"
 #include "bench/bench.h"
 #include "cli/command.h"
@@ -163,7 +163,7 @@ extern const Command list;
 const Command list{
     .name = "list",
     .summary = "List what there is of a thing: ops, backends, benches, families, presets, commands, dtypes, keys.",
-    .declare = [](CLI::App& app) -> CommandBody {
+    .declare = [](App app) -> CommandBody {
       auto options = std::make_shared<Options>();
       app.add_option("THING", options->thing, "What to list; without it, what can be listed. config: the keys as Markdown");
       app.add_flag("--json", options->json, "Print one JSON document");

@@ -1,5 +1,4 @@
 // godwit probe: what the engine computes for rows of token ids, as safetensors.
-#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "base/file.h"
@@ -52,13 +51,13 @@ Result<int> run_probe(const Options& options) {
   return exit_finished;
 }
 
-CommandBody declare_probe(CLI::App& app) {
+CommandBody declare_probe(App app) {
   auto options = std::make_shared<Options>();
-  app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best")->required();
-  app.add_option("--ids", options->ids, "Rows of token ids of one length, [[5,9,2],[7,1,4]]")->type_name("FILE.json")->required();
+  app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best").required();
+  app.add_option("--ids", options->ids, "Rows of token ids of one length, [[5,9,2],[7,1,4]]").type_name("FILE.json").required();
   app.add_option("--out", options->out, "Safetensors file to write: logits [B,T,V], logprobs [B,T-1] of the next ids")
-      ->type_name("FILE")
-      ->required();
+      .type_name("FILE")
+      .required();
   app.add_flag("--grads", options->gradients, "Also loss [1], the mean over the predictions, and grad.<weight name>");
   declare_compute(app, options->compute);
   return [options] { return run_probe(*options); };

@@ -1,7 +1,6 @@
 // godwit status: where a run stands, from its files alone; never disturbs it.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <memory>
 #include <thread>
@@ -125,9 +124,9 @@ extern const Command status;
 const Command status{
     .name = "status",
     .summary = "Where a run stands; never disturbs it.",
-    .declare = [](CLI::App& app) -> CommandBody {
+    .declare = [](App app) -> CommandBody {
       auto options = std::make_shared<StatusOptions>();
-      app.add_option("RUN", options->run, "A run directory")->required();
+      app.add_option("RUN", options->run, "A run directory").required();
       app.add_flag("--json", options->json, "Print one JSON document");
       app.add_flag("--watch", options->watch, "Show it anew every second until the run ends");
       return [options] { return run_status(*options); };

@@ -1,5 +1,4 @@
 // godwit tokenizer: train one, encode and decode with one.
-#include <CLI/CLI.hpp>
 #include <limits>
 
 #include "base/file.h"
@@ -132,25 +131,25 @@ extern const Command tokenizer;
 const Command tokenizer{
     .name = "tokenizer",
     .summary = "Train a tokenizer; encode and decode lines of JSON with one.",
-    .declare = [](CLI::App& app) -> CommandBody {
-      app.require_subcommand(1);
+    .declare = [](App app) -> CommandBody {
+      app.require_subcommand();
       auto options = std::make_shared<TrainOptions>();
       auto directory = std::make_shared<std::string>();
 
-      CLI::App* trains = app.add_subcommand("train", "Train a byte-level BPE tokenizer with DeepSeek's special tokens and chat template.");
-      trains->add_option("--text", options->texts, "Files of text, or .jsonl with a \"text\" a line")->type_name("FILE")->required();
-      trains->add_option("--vocab", options->vocab, "Tokens in all")->type_name("N")->required();
-      trains->add_option("--out", options->out, "Directory to write")->type_name("DIR")->required();
-      declare_quiet(*trains, options->quiet);
+      App trains = app.add_subcommand("train", "Train a byte-level BPE tokenizer with DeepSeek's special tokens and chat template.");
+      trains.add_option("--text", options->texts, "Files of text, or .jsonl with a \"text\" a line").type_name("FILE").required();
+      trains.add_option("--vocab", options->vocab, "Tokens in all").type_name("N").required();
+      trains.add_option("--out", options->out, "Directory to write").type_name("DIR").required();
+      declare_quiet(trains, options->quiet);
 
-      CLI::App* encodes = app.add_subcommand("encode", R"(Lines {"text": …} on standard input become lines {"ids": […]}.)");
-      encodes->add_option("DIR", *directory, "Directory with a tokenizer.json")->required();
-      CLI::App* decodes = app.add_subcommand("decode", R"(Lines {"ids": […]} on standard input become lines {"text": …}.)");
-      decodes->add_option("DIR", *directory, "Directory with a tokenizer.json")->required();
+      App encodes = app.add_subcommand("encode", R"(Lines {"text": …} on standard input become lines {"ids": […]}.)");
+      encodes.add_option("DIR", *directory, "Directory with a tokenizer.json").required();
+      App decodes = app.add_subcommand("decode", R"(Lines {"ids": […]} on standard input become lines {"text": …}.)");
+      decodes.add_option("DIR", *directory, "Directory with a tokenizer.json").required();
 
       return [options, directory, trains, encodes]() -> Result<int> {
-        if (trains->parsed()) return train(*options);
-        return encodes->parsed() ? encode(*directory) : decode(*directory);
+        if (trains.parsed()) return train(*options);
+        return encodes.parsed() ? encode(*directory) : decode(*directory);
       };
     },
 };

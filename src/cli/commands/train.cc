@@ -1,7 +1,6 @@
 // godwit train: start a run, or go on with it.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "base/machine.h"
@@ -70,11 +69,11 @@ extern const Command train;
 const Command train{
     .name = "train",
     .summary = "Start a training run, or go on with it.",
-    .declare = [](CLI::App& app) -> CommandBody {
+    .declare = [](App app) -> CommandBody {
       auto options = std::make_shared<Options>();
-      app.add_option("CONFIG", options->config, "The run's TOML file; docs/config.md lists every key")->required();
-      app.add_option("--run", options->directory, "The run's directory: made if it is not there, gone on with if it is")->required();
-      app.add_option("--set", options->sets, "section.key=value, laid over the file; may be repeated")->allow_extra_args(false);
+      app.add_option("CONFIG", options->config, "The run's TOML file; docs/config.md lists every key").required();
+      app.add_option("--run", options->directory, "The run's directory: made if it is not there, gone on with if it is").required();
+      app.add_option("--set", options->sets, "section.key=value, laid over the file; may be repeated").one_value_each();
       app.add_flag("--dry-run", options->dry_run, "Say what the run would take (FLOPs, bytes, memory) and stop");
       app.add_flag("--json", options->json, "Print the result as one JSON document");
       declare_compute(app, options->compute);

@@ -3,7 +3,6 @@
 // Of a run: its journal's chain, every checkpoint against its own digests and against the journal, and that config, model and tokenizer can
 // be read. Of RUN@STEP: that checkpoint. Of a Hugging Face directory: that every weight is there once, of the right shape, readable and
 // finite, and that its tokenizer fits. What is wrong with a run *differs* (exit 3); a directory that is no model is wrong input (exit 2).
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -183,9 +182,9 @@ extern const Command verify;
 const Command verify{
     .name = "verify",
     .summary = "Check everything that can be checked of a model or a run; exit 3 if anything is wrong.",
-    .declare = [](CLI::App& app) -> CommandBody {
+    .declare = [](App app) -> CommandBody {
       auto options = std::make_shared<Options>();
-      app.add_option("MODEL", options->model, "Hugging Face directory, run directory (all of it), RUN@STEP or RUN@best")->required();
+      app.add_option("MODEL", options->model, "Hugging Face directory, run directory (all of it), RUN@STEP or RUN@best").required();
       app.add_flag("--json", options->json, "Print one JSON document");
       declare_quiet(app, options->quiet);
       return [options] { return run(*options); };
