@@ -132,7 +132,7 @@ Result<Json> checked_integer(const ConfigKey& key, const Json& value, std::strin
 
 Result<Json> checked_text(const ConfigKey& key, const Json& value, std::string_view origin, std::string_view what) {
   if (!value.is_string()) return wanted(origin, value, what);
-  const std::string& text = value.get_ref<const std::string&>();
+  const std::string& text = value.string();
   if (key.choices.empty() || std::ranges::find(key.choices, text) != key.choices.end()) return value;
   const std::string near = nearest_name(text, key.choices);
   return input_error("{} = {}: {}\"{}\" is wanted{}", origin, shown(value), key.choices.size() > 1 ? "one of " : "",
@@ -207,7 +207,7 @@ Result<Json> to_json(const toml::node& node, std::string_view origin) {
   if (const auto* array = node.as_array()) {
     Json list = Json::array();
     for (const toml::node& item : *array) {
-      TRY_ASSIGN(list.emplace_back(), to_json(item, origin));
+      TRY_ASSIGN(list.push_back(nullptr), to_json(item, origin));
     }
     return list;
   }
@@ -266,16 +266,6 @@ Result<toml::table> parse_toml(std::string_view text, std::string_view source) {
     return input_error("{}:{}:{}: {}", source, error.source().begin.line, error.source().begin.column, error.description());
   }
   return std::move(parsed).table();
-}
-
-// JSON's own writer is what knows UTF-8 here.
-bool is_utf8(const std::string& text) {
-  try {
-    static_cast<void>(Json(text).dump());
-    return true;
-  } catch (const Json::type_error&) {
-    return false;
-  }
 }
 
 // What follows the = of a --set: a TOML value; a bare word is a text, and for a key that holds a text so is a number.

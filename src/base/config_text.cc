@@ -92,17 +92,17 @@ std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t li
 }  // namespace
 
 std::string toml_value(const Json& value) {
-  switch (value.type()) {
-    case Json::value_t::boolean:
+  switch (value.kind()) {
+    case Json::Kind::boolean:
       return value.get<bool>() ? "true" : "false";
-    case Json::value_t::number_integer:
-    case Json::value_t::number_unsigned:
-      return value.dump();
-    case Json::value_t::number_float:
+    case Json::Kind::signed_integer:
+    case Json::Kind::unsigned_integer:
+      return write_json(value);
+    case Json::Kind::real:
       return toml_real(value.get<double>());
-    case Json::value_t::string:
-      return toml_text(value.get_ref<const std::string&>());
-    case Json::value_t::array: {
+    case Json::Kind::string:
+      return toml_text(value.string());
+    case Json::Kind::array: {
       std::vector<std::string> items;
       for (const Json& item : value) items.push_back(toml_value(item));
       return fmt::format("[{}]", fmt::join(items, ", "));

@@ -1,251 +1,183 @@
 #include "base/json.h"
 
-#include <simdjson.h>
-
-#include <charconv>
-#include <cstdint>
-#include <optional>
-#include <string>
-#include <unordered_set>
-#include <utility>
-#include <vector>
+#include <algorithm>
+#include <ostream>
 
 namespace godwit {
-namespace {
 
-namespace od = simdjson::ondemand;
+Json::Json() = default;
+Json::Json(const Json& other) = default;
+Json::Json(Json&& other) noexcept = default;
+Json& Json::operator=(const Json& other) = default;
+Json& Json::operator=(Json&& other) noexcept = default;
+Json::~Json() = default;
 
-struct Position {
-  std::size_t line;
-  std::size_t column;
-};
+Json::Json(Boolean boolean) : value_(boolean.value) {}
+Json::Json(SignedInteger integer) : value_(integer.value) {}
+Json::Json(UnsignedInteger integer) : value_(integer.value) {}
+Json::Json(double value) : value_(value) {}
+Json::Json(std::string value) : value_(std::move(value)) {}
+Json::Json(std::string_view value) : value_(std::string(value)) {}
 
-// Lines and columns count from 1; a column is a byte.
-Position position_of(std::string_view text, std::size_t offset) {
-  Position position{1, 1};
-  for (std::size_t i = 0; i < offset && i < text.size(); ++i) {
-    if (text[i] == '\n') {
-      ++position.line;
-      position.column = 1;
-    } else {
-      ++position.column;
-    }
+Json::Json(std::initializer_list<Json> items) {
+  const auto is_member = [](const Json& item) { return item.is_array() && item.size() == 2 && item[0].is_string(); };
+  if (!std::ranges::all_of(items, is_member)) {
+    *this = array(items);
+    return;
   }
-  return position;
+  *this = object();
+  for (const Json& item : items) add(item[0].string(), item[1]);
 }
 
-// Accepts everything and remembers only where and why nlohmann's parser stopped: simdjson says *that* a document is broken, quickly; only
-// then is it read again, slowly, to say where.
-struct SyntaxErrorFinder {
-  std::size_t offset = 0;
-  std::string reason;
-  bool null() { return true; }
-  bool boolean(bool) { return true; }
-  bool number_integer(Json::number_integer_t) { return true; }
-  bool number_unsigned(Json::number_unsigned_t) { return true; }
-  bool number_float(Json::number_float_t, const std::string&) { return true; }
-  bool string(std::string&) { return true; }
-  bool binary(Json::binary_t&) { return true; }
-  bool start_object(std::size_t) { return true; }
-  bool key(std::string&) { return true; }
-  bool end_object() { return true; }
-  bool start_array(std::size_t) { return true; }
-  bool end_array() { return true; }
-  template <typename Exception>
-  bool parse_error(std::size_t position, const std::string&, const Exception& exception) {
-    offset = position == 0 ? 0 : position - 1;
-    reason = exception.what();
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while …": the end is what a reader needs.
-    if (const auto colon = reason.find(": "); colon != std::string::npos) reason.erase(0, colon + 2);
-    return false;
-  }
-};
-
-class Builder {
- public:
-  Builder(std::string_view text, std::string_view name, JsonLimits limits) : text_(text), name_(name), limits_(limits) {}
-
-  Result<Json> parse() {
-    if (text_.size() > limits_.bytes_max) {
-      return input_error("{}: is {} bytes of JSON; at most {} are read here", name_, text_.size(), limits_.bytes_max);
-    }
-    padded_.reserve(text_.size() + simdjson::SIMDJSON_PADDING);
-    padded_.assign(text_);
-    od::parser parser;
-    // One level more than the limit, so that it is this code, with a position at hand, that refuses depth.
-    if (parser.allocate(padded_.size(), limits_.depth_max + 2) != simdjson::SUCCESS) {
-      return world_error("{}: no memory to parse {} bytes of JSON", name_, padded_.size());
-    }
-    od::document document;
-    Json json;
-    auto code = parser.iterate(padded_.data(), padded_.size(), padded_.capacity()).get(document);
-    if (code == simdjson::SUCCESS) code = root(document, json);
-    // A document that was read to its end has no current location.
-    if (code == simdjson::SUCCESS && document.current_location().error() == simdjson::SUCCESS) code = simdjson::TRAILING_CONTENT;
-    if (refusal_) return Error{*std::move(refusal_)};
-    if (code != simdjson::SUCCESS) return syntax_error(code);
-    return json;
-  }
-
- private:
-  Error syntax_error(simdjson::error_code code) const {
-    SyntaxErrorFinder finder;
-    if (Json::sax_parse(text_.begin(), text_.end(), &finder))
-      return input_error("{}: not valid JSON: {}", name_, simdjson::error_message(code));
-    const auto [line, column] = position_of(text_, finder.offset);
-    return input_error("{}:{}:{}: not valid JSON: {}", name_, line, column, finder.reason);
-  }
-
-  simdjson::error_code refuse(const char* where, const std::string& reason) {
-    const auto [line, column] = position_of(text_, static_cast<std::size_t>(where - padded_.data()));
-    refusal_ = input_error("{}:{}:{}: {}", name_, line, column, reason);
-    return simdjson::INCORRECT_TYPE;
-  }
-
-  simdjson::error_code root(od::document& document, Json& out) {
-    bool scalar = false;
-    if (auto code = document.is_scalar().get(scalar)) return code;
-    if (scalar) return any(document, out, 0);
-    od::value value;
-    if (auto code = document.get_value().get(value)) return code;
-    return any(value, out, 0);
-  }
-
-  template <typename Value>
-  simdjson::error_code any(Value& value, Json& out, std::size_t depth) {
-    od::json_type type;
-    if (auto code = value.type().get(type)) return code;
-    switch (type) {
-      case od::json_type::array:
-        if constexpr (std::is_same_v<Value, od::value>) return array(value, out, depth + 1);
-        break;
-      case od::json_type::object:
-        if constexpr (std::is_same_v<Value, od::value>) return object(value, out, depth + 1);
-        break;
-      case od::json_type::number:
-        return number(value, out);
-      case od::json_type::string: {
-        std::string_view text;
-        if (auto code = value.get_string().get(text)) return code;
-        out = Json(std::string(text));
-        return simdjson::SUCCESS;
-      }
-      case od::json_type::boolean: {
-        bool flag = false;
-        if (auto code = value.get_bool().get(flag)) return code;
-        out = flag;
-        return simdjson::SUCCESS;
-      }
-      case od::json_type::null: {
-        bool is_null = false;
-        if (auto code = value.is_null().get(is_null)) return code;
-        out = nullptr;
-        return is_null ? simdjson::SUCCESS : simdjson::N_ATOM_ERROR;
-      }
-    }
-    return simdjson::INCORRECT_TYPE;
-  }
-
-  simdjson::error_code too_deep(od::value& value) {
-    const char* where = padded_.data();
-    if (value.current_location().get(where)) where = padded_.data();
-    return refuse(where, fmt::format("nested deeper than {} levels", limits_.depth_max));
-  }
-
-  simdjson::error_code array(od::value& value, Json& out, std::size_t depth) {
-    if (depth > limits_.depth_max) return too_deep(value);
-    od::array items;
-    if (auto code = value.get_array().get(items)) return code;
-    out = Json::array();
-    auto& list = out.get_ref<Json::array_t&>();
-    for (auto item : items) {
-      od::value element;
-      if (auto code = std::move(item).get(element)) return code;
-      list.emplace_back();
-      if (auto code = any(element, list.back(), depth)) return code;
-    }
-    return simdjson::SUCCESS;
-  }
-
-  simdjson::error_code object(od::value& value, Json& out, std::size_t depth) {
-    if (depth > limits_.depth_max) return too_deep(value);
-    od::object fields;
-    if (auto code = value.get_object().get(fields)) return code;
-    out = Json::object();
-    // ordered_json looks a key up by walking all of them: inserting through its own interface would cost n² for a vocabulary of 128 K
-    // tokens. Its object is a vector, which takes keys that are known to be new.
-    std::vector<Json::object_t::value_type>& list = out.get_ref<Json::object_t&>();
-    std::unordered_set<std::string_view> seen;  // views of the parser's own buffer, which outlives this
-    for (auto entry : fields) {
-      od::field field;
-      if (auto code = std::move(entry).get(field)) return code;
-      const char* where = field.key().raw();
-      std::string_view key;
-      if (auto code = field.unescaped_key().get(key)) return code;
-      if (!seen.insert(key).second) return refuse(where - 1, fmt::format("the key \"{}\" appears twice in one object", key));
-      list.emplace_back(std::string(key), Json());
-      if (auto code = any(field.value(), list.back().second, depth)) return code;
-    }
-    return simdjson::SUCCESS;
-  }
-
-  template <typename Value>
-  simdjson::error_code number(Value& value, Json& out) {
-    std::string_view token;
-    if constexpr (std::is_same_v<Value, od::value>) {
-      token = value.raw_json_token();
-    } else if (auto code = value.raw_json_token().get(token)) {
-      return code;
-    }
-    if (is_integer_beyond_64_bits(token)) {
-      double approximate = 0;
-      if (auto code = value.get_double().get(approximate)) return code;
-      out = approximate;
-      return simdjson::SUCCESS;
-    }
-    od::number parsed;
-    if (auto code = value.get_number().get(parsed)) return code;
-    if (parsed.is_uint64()) {
-      out = parsed.get_uint64();
-    } else if (!parsed.is_int64()) {
-      out = parsed.get_double();
-    } else if (parsed.get_int64() >= 0) {
-      out = static_cast<std::uint64_t>(parsed.get_int64());  // non-negative integers have one type whatever their size
-    } else {
-      out = parsed.get_int64();
-    }
-    return simdjson::SUCCESS;
-  }
-
-  // Such a number becomes a double, as in other readers: Hugging Face writes int(1e30) for "no limit".
-  static bool is_integer_beyond_64_bits(std::string_view token) {
-    const std::size_t end = token.find_first_not_of("0123456789", token.starts_with('-') ? 1 : 0);
-    if (end != std::string_view::npos) {
-      if (token[end] == '.' || token[end] == 'e' || token[end] == 'E') return false;
-      token = token.substr(0, end);
-    }
-    std::int64_t negative = 0;
-    std::uint64_t positive = 0;
-    const auto error = token.starts_with('-') ? std::from_chars(token.data(), token.data() + token.size(), negative).ec
-                                              : std::from_chars(token.data(), token.data() + token.size(), positive).ec;
-    return error == std::errc::result_out_of_range;
-  }
-
-  std::string_view text_;
-  std::string_view name_;
-  JsonLimits limits_;
-  std::string padded_;
-  std::optional<Error> refusal_;
-};
-
-}  // namespace
-
-Result<Json> parse_json(std::string_view text, std::string_view name, JsonLimits limits) {
-  return Builder(text, name, limits).parse();
+Json Json::array(std::initializer_list<Json> items) {
+  Json json;
+  json.value_ = std::vector<Json>(items);
+  return json;
 }
 
-std::string write_json(const Json& json, int indent) {
-  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+Json Json::object() {
+  Json json;
+  json.value_ = std::vector<Member>();
+  return json;
+}
+
+const char* Json::type_name() const {
+  switch (kind()) {
+    case Kind::null:
+      return "null";
+    case Kind::boolean:
+      return "boolean";
+    case Kind::signed_integer:
+    case Kind::unsigned_integer:
+    case Kind::real:
+      return "number";
+    case Kind::string:
+      return "string";
+    case Kind::array:
+      return "array";
+    case Kind::object:
+      return "object";
+  }
+  return "";
+}
+
+bool Json::to_bool() const {
+  CHECK(is_boolean(), "a {} was asked for its boolean", type_name());
+  return std::get<bool>(value_);
+}
+
+std::int64_t Json::to_signed() const {
+  if (is_number_unsigned()) return static_cast<std::int64_t>(std::get<std::uint64_t>(value_));
+  if (is_number_float()) return static_cast<std::int64_t>(std::get<double>(value_));
+  CHECK(is_number(), "a {} was asked for its number", type_name());
+  return std::get<std::int64_t>(value_);
+}
+
+std::uint64_t Json::to_unsigned() const {
+  if (is_number_float()) return static_cast<std::uint64_t>(std::get<double>(value_));
+  return is_number_unsigned() ? std::get<std::uint64_t>(value_) : static_cast<std::uint64_t>(to_signed());
+}
+
+double Json::to_double() const {
+  if (is_number_float()) return std::get<double>(value_);
+  return is_number_unsigned() ? static_cast<double>(std::get<std::uint64_t>(value_)) : static_cast<double>(to_signed());
+}
+
+const std::string& Json::string() const {
+  CHECK(is_string(), "a {} was asked for its string", type_name());
+  return std::get<std::string>(value_);
+}
+
+std::size_t Json::size() const {
+  if (is_array()) return std::get<std::vector<Json>>(value_).size();
+  if (is_object()) return std::get<std::vector<Member>>(value_).size();
+  CHECK(is_null(), "a {} was asked for its size", type_name());
+  return 0;
+}
+
+const Json* Json::begin() const {
+  CHECK(is_array() || is_null(), "a {} was asked for its items", type_name());
+  return is_null() ? nullptr : std::get<std::vector<Json>>(value_).data();
+}
+
+const Json* Json::end() const {
+  return is_null() ? nullptr : begin() + size();
+}
+
+Json* Json::begin() {
+  return const_cast<Json*>(std::as_const(*this).begin());
+}
+
+Json* Json::end() {
+  return const_cast<Json*>(std::as_const(*this).end());
+}
+
+const Json& Json::operator[](std::size_t index) const {
+  CHECK(is_array() && index < size(), "item {} was asked of {}", index, write_json(*this));
+  return std::get<std::vector<Json>>(value_)[index];
+}
+
+Json& Json::operator[](std::size_t index) {
+  return const_cast<Json&>(std::as_const(*this)[index]);
+}
+
+Json& Json::push_back(Json item) {
+  if (is_null()) *this = array();
+  CHECK(is_array(), "an item was added to a {}", type_name());
+  return std::get<std::vector<Json>>(value_).emplace_back(std::move(item));
+}
+
+void Json::erase(std::size_t index) {
+  CHECK(is_array() && index < size(), "item {} of {} was to be erased", index, write_json(*this));
+  auto& list = std::get<std::vector<Json>>(value_);
+  list.erase(list.begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+const std::vector<Json::Member>& Json::items() const {
+  static const std::vector<Member> none;
+  CHECK(is_object() || is_null(), "a {} was asked for its members", type_name());
+  return is_null() ? none : std::get<std::vector<Member>>(value_);
+}
+
+std::vector<Json::Member>& Json::items() {
+  if (is_null()) *this = object();
+  return const_cast<std::vector<Member>&>(std::as_const(*this).items());
+}
+
+const Json* Json::find(std::string_view key) const {
+  if (!is_object()) return nullptr;
+  const auto place = std::ranges::find(items(), key, &Member::key);
+  return place == items().end() ? nullptr : &place->value;
+}
+
+const Json& Json::operator[](std::string_view key) const {
+  const Json* found = find(key);
+  CHECK(found != nullptr, "member {} was asked of {}", key, write_json(*this));
+  return *found;
+}
+
+Json& Json::operator[](std::string_view key) {
+  if (const Json* found = find(key)) return const_cast<Json&>(*found);
+  return add(std::string(key), Json());
+}
+
+Json& Json::add(std::string key, Json value) {
+  return items().emplace_back(std::move(key), std::move(value)).value;
+}
+
+void Json::erase(std::string_view key) {
+  std::erase_if(items(), [&](const Member& member) { return member.key == key; });
+}
+
+bool operator==(const Json& a, const Json& b) {
+  if (!a.is_number() || !b.is_number()) return a.value_ == b.value_;
+  if (a.is_number_float() || b.is_number_float()) return a.to_double() == b.to_double();
+  const auto negative = [](const Json& json) { return !json.is_number_unsigned() && json.to_signed() < 0; };
+  return negative(a) == negative(b) && a.to_unsigned() == b.to_unsigned();
+}
+
+std::ostream& operator<<(std::ostream& out, const Json& json) {
+  return out << write_json(json);
 }
 
 }  // namespace godwit

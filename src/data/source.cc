@@ -169,11 +169,11 @@ class Tokenization {
     TRY_ASSIGN(const Json object, parse_json(text, place, {.bytes_max = document_bytes_max}));
     if (!object.is_object())
       return input_error("{}: not a JSON object but {}; each line is {{\"{}\": …}}", place, object.type_name(), source_.text_key);
-    const auto found = object.find(source_.text_key);
-    if (found == object.end())
+    const Json* found = object.find(source_.text_key);
+    if (found == nullptr)
       return input_error("{}: has no key \"{}\" but {}; [data] text names the key", place, source_.text_key, keys(object));
     if (!found->is_string()) return input_error("{}: \"{}\" is not a string but {}", place, source_.text_key, found->type_name());
-    const auto& document = found->get_ref<const std::string&>();
+    const auto& document = found->string();
     if (document.empty()) return {};
     TRY(append(document));
     return end_document(document.size());

@@ -22,7 +22,7 @@ struct TestModel {
     config["vocab_size"] = 300;  // the byte tokenizer's ids are among them
     config["num_hidden_layers"] = 2;
     config["max_position_embeddings"] = 640;
-    config.update(overrides);
+    for (const auto& [key, value] : overrides.items()) config[key] = value;
     return model::model_from_config(config, "test").value();
   }
 

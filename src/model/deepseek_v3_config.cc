@@ -52,8 +52,7 @@ class Reader {
 
   [[nodiscard]] const Json* find(const char* key) {
     read_.push_back(key);
-    const auto place = config_.find(key);
-    return place == config_.end() ? nullptr : &*place;
+    return config_.find(key);
   }
 
   void integer(const char* key, std::int64_t& value, bool required, std::int64_t minimum, std::int64_t maximum = 1 << 30) {
@@ -74,9 +73,9 @@ class Reader {
   }
 
   void optional_integer(const char* key, std::optional<std::int64_t>& value, std::int64_t minimum, std::int64_t maximum = 1 << 30) {
-    const auto place = config_.find(key);
+    const Json* place = config_.find(key);
     read_.push_back(key);
-    if (place == config_.end() || place->is_null()) return;
+    if (place == nullptr || place->is_null()) return;
     std::int64_t number = 0;
     integer(key, number, true, minimum, maximum);
     value = number;
@@ -86,8 +85,8 @@ class Reader {
 
   void real_in(const Json& object, std::string_view where, const char* key, double& value, double above, double maximum = 1e30) {
     read_.push_back(key);
-    const auto place = object.find(key);
-    if (place == object.end() || place->is_null()) return;
+    const Json* place = object.find(key);
+    if (place == nullptr || place->is_null()) return;
     if (!place->is_number()) return fail(input_error("{}: {}{} must be a number, not {}", source_, where, key, write_json(*place)));
     value = place->get<double>();
     if (!(value > above && value <= maximum))
@@ -111,7 +110,7 @@ class Reader {
 
   void unknown_keys() {
     for (const auto& item : config_.items()) {
-      const std::string& key = item.key();
+      const std::string& key = item.key;
       const bool known = std::find(read_.begin(), read_.end(), key) != read_.end() ||
                          std::find(inert_keys.begin(), inert_keys.end(), key) != inert_keys.end();
       if (!known)
@@ -143,7 +142,7 @@ void parse_rope(Reader& reader, std::string_view source, DeepseekV3Config& c) {
   reader.real_in(*rope, where, "rope_theta", c.rope_theta, 1);
   std::string type = "default";
   for (const char* key : {"type", "rope_type"}) {
-    if (const auto place = rope->find(key); place != rope->end() && place->is_string()) type = place->get<std::string>();
+    if (const Json* place = rope->find(key); place != nullptr && place->is_string()) type = place->get<std::string>();
   }
   if (type == "default") return;
   if (type != "yarn") return reader.fail(input_error("{}: {}type '{}' is not supported; default and yarn are", source, where, type));
@@ -153,8 +152,8 @@ void parse_rope(Reader& reader, std::string_view source, DeepseekV3Config& c) {
     constexpr std::array known = {"type",   "rope_type",      "rope_theta",
                                   "factor", "beta_fast",      "beta_slow",
                                   "mscale", "mscale_all_dim", "original_max_position_embeddings"};
-    if (std::find(known.begin(), known.end(), item.key()) == known.end()) {
-      return reader.fail(input_error("{}: {}{} is not supported; remove it if the model does not depend on it", source, where, item.key()));
+    if (std::find(known.begin(), known.end(), item.key) == known.end()) {
+      return reader.fail(input_error("{}: {}{} is not supported; remove it if the model does not depend on it", source, where, item.key));
     }
   }
   reader.real_in(*rope, where, "factor", yarn.factor, 0);

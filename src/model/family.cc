@@ -18,8 +18,8 @@ Result<const Family*> find_family(std::string_view name, std::string_view source
 
 Result<std::unique_ptr<Model>> model_from_config(const Json& config, std::string_view source) {
   if (!config.is_object()) return input_error("{}: a model's config must be a JSON object", source);
-  const auto type = config.find("model_type");
-  if (type == config.end() || !type->is_string()) return input_error("{}: model_type is missing; godwit reads deepseek_v3", source);
+  const Json* type = config.find("model_type");
+  if (type == nullptr || !type->is_string()) return input_error("{}: model_type is missing; godwit reads deepseek_v3", source);
   TRY_ASSIGN(const Family* family, find_family(type->get<std::string>(), source));
   return family->from_config(config, source);
 }

@@ -55,7 +55,7 @@ class Members {
   std::vector<BlockHash> blocks(const char* key) {
     std::vector<BlockHash> hashes;
     for (const auto& item : list(key)) {
-      auto parsed = item.is_string() ? parse_block_hash(item.get_ref<const std::string&>()) : Result<BlockHash>(Error{});
+      auto parsed = item.is_string() ? parse_block_hash(item.string()) : Result<BlockHash>(Error{});
       if (!parsed.ok()) return fail(fmt::format("{}: {} is not a block's hash", key, write_json(item))), hashes;
       hashes.push_back(*parsed);
     }

@@ -34,7 +34,7 @@ Result<std::map<std::string, std::vector<std::string>>> read_index(const fs::pat
   std::map<std::string, std::vector<std::string>> shards;
   for (const auto& [name, shard] : json["weight_map"].items()) {
     if (!shard.is_string()) return input_error("{}: weight_map: the shard of {} is not a string", path.string(), name);
-    const auto& file = shard.get_ref<const std::string&>();
+    const auto& file = shard.string();
     if (file.empty() || file == "." || file == ".." || file.find('/') != std::string::npos || file.find('\0') != std::string::npos) {
       return input_error("{}: weight_map: the shard of {} is '{}', not the name of a file beside the index", path.string(), name, file);
     }
@@ -203,10 +203,9 @@ Result<std::vector<WrittenFile>> write_huggingface_weights(const fs::path& direc
   }
   std::sort(placed.begin(), placed.end());
   Json weight_map = Json::object();
-  std::vector<Json::object_t::value_type>& places = weight_map.get_ref<Json::object_t&>();
   for (auto& [tensor, file] : placed) {
-    CHECK(places.empty() || places.back().first != tensor, "{} is written twice", tensor);
-    places.emplace_back(std::string(tensor), std::move(file));
+    CHECK(weight_map.empty() || weight_map.items().back().key != tensor, "{} is written twice", tensor);
+    weight_map.add(std::string(tensor), std::move(file));
   }
   const std::string index = write_json(Json{{"metadata", {{"total_size", total}}}, {"weight_map", std::move(weight_map)}}, 2) + "\n";
   TRY(write_file_durably(directory / index_name, index));

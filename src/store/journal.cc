@@ -51,8 +51,8 @@ Result<JournalEntry> read_line(std::string_view text, std::string_view previous,
   auto json = parse_json(text, name);
   if (!json.ok()) return Error{ErrorKind::differs, std::move(json).error().message};
   const auto text_of = [&](const char* key) -> const std::string* {
-    const auto found = json->find(key);
-    return found != json->end() && found->is_string() ? found->get_ptr<const std::string*>() : nullptr;
+    const Json* found = json->find(key);
+    return found != nullptr && found->is_string() ? &found->string() : nullptr;
   };
   const auto malformed = [&] {
     return Error{ErrorKind::differs, fmt::format("{}: is not a journal line of step, digest, verdict, note and previous", name)};

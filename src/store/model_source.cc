@@ -58,14 +58,14 @@ std::optional<fs::path> tokenizer_in(const fs::path& directory) {
 
 // FP8 as DeepSeek releases it is the one quantization that is read; of any other the weights would be taken for what they are not.
 Result<void> check_quantization(const Json& config, const fs::path& path) {
-  const auto found = config.find("quantization_config");
-  if (found == config.end() || found->is_null()) return {};
+  const Json* found = config.find("quantization_config");
+  if (found == nullptr || found->is_null()) return {};
   if (!found->is_object()) return input_error("{}: quantization_config is {}, not an object", path.string(), write_json(*found));
   const auto only = [&](const char* key, const Json& value, bool required) -> Result<void> {
-    const auto member = found->find(key);
-    if (member == found->end() ? !required : *member == value) return {};
+    const Json* member = found->find(key);
+    if (member == nullptr ? !required : *member == value) return {};
     return input_error("{}: quantization_config.{} = {} is not supported, only {}; take the model's unquantized weights", path.string(),
-                       key, member == found->end() ? "nothing" : write_json(*member), write_json(value));
+                       key, member == nullptr ? "nothing" : write_json(*member), write_json(value));
   };
   TRY(only("quant_method", "fp8", true));
   TRY(only("fmt", "e4m3", false));
@@ -74,16 +74,16 @@ Result<void> check_quantization(const Json& config, const fs::path& path) {
 
 std::string dtype_of_config(const Json& config) {
   for (const char* key : {"dtype", "torch_dtype"}) {
-    const auto found = config.find(key);
-    if (found != config.end() && found->is_string()) return *found == "bfloat16" ? "bf16" : "f32";
+    const Json* found = config.find(key);
+    if (found != nullptr && found->is_string()) return *found == "bfloat16" ? "bf16" : "f32";
   }
   return "f32";
 }
 
 // Where an MTP layer's tensors lie: the layer after the last, as all who write this format agree.
 std::string mtp_prefix(const Json& config) {
-  const auto found = config.find("num_hidden_layers");
-  return found != config.end() && found->is_number_integer() ? fmt::format("model.layers.{}.", found->get<std::int64_t>()) : std::string();
+  const Json* found = config.find("num_hidden_layers");
+  return found != nullptr && found->is_number_integer() ? fmt::format("model.layers.{}.", found->get<std::int64_t>()) : std::string();
 }
 
 bool holds_mtp(const model::Model& model, const TensorSource& source) {

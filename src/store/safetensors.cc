@@ -53,7 +53,7 @@ Result<ParsedEntry> parse_entry(const std::string& name, const Json& json, std::
   ParsedEntry parsed;
   parsed.entry.name = name;
   const Json& dtype = json["dtype"];
-  const auto known = dtype.is_string() ? find_dtype(dtype.get_ref<const std::string&>()) : std::nullopt;
+  const auto known = dtype.is_string() ? find_dtype(dtype.string()) : std::nullopt;
   if (!known) return input_error("{}: {}: dtype {} is not one that can be read", file, tensor, shown(write_json(dtype)));
   parsed.entry.dtype = *known;
   TRY_ASSIGN(parsed.entry.shape, unsigned_list(json["shape"], file, tensor, "shape"));
@@ -118,7 +118,7 @@ Result<SafetensorsFile> SafetensorsFile::parse(std::span<const std::byte> bytes,
     if (!value.is_object()) return input_error("{}: __metadata__ is not an object", name);
     for (const auto& [word, text] : value.items()) {
       if (!text.is_string()) return input_error("{}: __metadata__: the value of '{}' is not a string", name, shown(word));
-      file.metadata_.emplace_back(word, text.get_ref<const std::string&>());
+      file.metadata_.emplace_back(word, text.string());
     }
   }
   std::stable_sort(parsed.begin(), parsed.end(),
@@ -180,16 +180,13 @@ Result<Digest> write_safetensors(const fs::path& path, std::span<const OutputTen
   Json header = Json::object();
   Json& words = header["__metadata__"] = Json{{"format", "pt"}};
   for (const auto& [key, value] : metadata) words[key] = value;
-  // Filled as a vector: its own insertion looks through all earlier keys (see json.cc).
-  std::vector<Json::object_t::value_type>& entries = header.get_ref<Json::object_t&>();
   std::unordered_set<std::string_view> names;
   std::uint64_t end = 0;
   for (const auto* tensor : order) {
     CHECK(names.insert(tensor->name).second && tensor->name != "__metadata__", "{} is written twice", tensor->name);
     const std::uint64_t begin = end;
     end += tensor_bytes(*tensor);
-    Json entry{{"dtype", dtype_name(tensor->dtype)}, {"shape", tensor->shape}, {"data_offsets", {begin, end}}};
-    entries.emplace_back(tensor->name, std::move(entry));
+    header.add(tensor->name, {{"dtype", dtype_name(tensor->dtype)}, {"shape", tensor->shape}, {"data_offsets", {begin, end}}});
   }
   std::string text = write_json(header);
   text.append((8 - text.size() % 8) % 8, ' ');

@@ -22,14 +22,14 @@ namespace godwit::text {
 }
 
 [[nodiscard]] inline Result<std::string> string_field(const Json& object, std::string_view field, std::string_view name) {
-  const auto found = object.find(std::string(field));
-  if (found == object.end() || !found->is_string()) return input_error("{}: {} is missing or not a string", name, field);
+  const Json* found = object.find(field);
+  if (found == nullptr || !found->is_string()) return input_error("{}: {} is missing or not a string", name, field);
   return found->get<std::string>();
 }
 
 [[nodiscard]] inline Result<bool> bool_field(const Json& object, std::string_view field, bool missing, std::string_view name) {
-  const auto found = object.find(std::string(field));
-  if (found == object.end()) return missing;
+  const Json* found = object.find(field);
+  if (found == nullptr) return missing;
   if (!found->is_boolean()) return input_error("{}: {} is not true or false", name, field);
   return found->get<bool>();
 }

@@ -15,15 +15,15 @@ Result<Regex> split_regex(const Json& step, std::string_view name) {
   if (behavior != "Isolated") return input_error("{}: behavior {} is not supported; Isolated is", name, behavior);
   TRY_ASSIGN(const bool invert, bool_field(step, "invert", false, name));
   if (invert) return input_error("{}: invert is true; only false is supported", name);
-  const auto pattern = step.find("pattern");
-  if (pattern == step.end() || !pattern->is_object() || pattern->size() != 1)
+  const Json* pattern = step.find("pattern");
+  if (pattern == nullptr || !pattern->is_object() || pattern->size() != 1)
     return input_error("{}: pattern must be {{\"Regex\": …}} or {{\"String\": …}}", name);
-  const auto kind = pattern->begin();
-  if (!kind->is_string() || (kind.key() != "Regex" && kind.key() != "String")) {
-    return input_error("{}: pattern must be {{\"Regex\": …}} or {{\"String\": …}}, not {}", name, kind.key());
+  const auto& [kind, value] = pattern->items().front();
+  if (!value.is_string() || (kind != "Regex" && kind != "String")) {
+    return input_error("{}: pattern must be {{\"Regex\": …}} or {{\"String\": …}}, not {}", name, kind);
   }
-  const auto& text = kind->get_ref<const std::string&>();
-  if (kind.key() == "Regex") return Regex::compile(text, name);
+  const std::string& text = value.string();
+  if (kind == "Regex") return Regex::compile(text, name);
   if (text.empty()) return input_error("{}: an empty split text", name);
   return Regex::literal(text, name);
 }
@@ -36,8 +36,8 @@ Result<PreTokenizer> PreTokenizer::from_json(const Json& json, std::string_view 
   TRY_ASSIGN(const std::string outer, string_field(json, "type", name));
   if (outer == "Sequence") {
     TRY(only_fields(json, {"type", "pretokenizers"}, name));
-    const auto list = json.find("pretokenizers");
-    if (list == json.end() || !list->is_array()) return input_error("{}: pretokenizers is not a list", name);
+    const Json* list = json.find("pretokenizers");
+    if (list == nullptr || !list->is_array()) return input_error("{}: pretokenizers is not a list", name);
     if (list->size() > steps_max) return input_error("{}: {} steps; at most {} are read", name, list->size(), steps_max);
     steps.clear();
     for (const Json& step : *list) steps.push_back(&step);

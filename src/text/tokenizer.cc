@@ -68,8 +68,8 @@ class Reader {
  private:
   const Json& section(const char* key) const {
     static const Json null;
-    const auto found = file_.find(key);
-    return found == file_.end() ? null : *found;
+    const Json* found = file_.find(key);
+    return found == nullptr ? null : *found;
   }
   std::string place(std::string_view part) const { return fmt::format("{}: {}", parts_.name, part); }
 
@@ -88,10 +88,10 @@ class Reader {
     const std::string name = place("normalizer");
     if (!normalizer.is_object()) return input_error("{}: neither null nor an object", name);
     TRY_ASSIGN(const std::string type, string_field(normalizer, "type", name));
-    const auto steps = normalizer.find("normalizers");
+    const Json* steps = normalizer.find("normalizers");
     if (type != "Sequence") return input_error("{}: {} is not supported; only null or an empty Sequence is", name, type);
     TRY(only_fields(normalizer, {"type", "normalizers"}, name));
-    if (steps == normalizer.end() || !steps->is_array()) return input_error("{}: normalizers is not a list", name);
+    if (steps == nullptr || !steps->is_array()) return input_error("{}: normalizers is not a list", name);
     if (steps->empty()) return {};
     const Json& step = steps->front();
     const std::string inner = step.is_object() && step.contains("type") ? write_json(step["type"]) : "a step without type";
@@ -104,8 +104,8 @@ class Reader {
     if (!decoder->is_object()) return input_error("{}: there is none; byte-level BPE needs ByteLevel", name);
     TRY_ASSIGN(const std::string type, string_field(*decoder, "type", name));
     if (type == "Sequence") {
-      const auto steps = decoder->find("decoders");
-      if (steps == decoder->end() || !steps->is_array() || steps->size() != 1 || !steps->front().is_object()) {
+      const Json* steps = decoder->find("decoders");
+      if (steps == nullptr || !steps->is_array() || steps->size() != 1 || !steps->front().is_object()) {
         return input_error("{}: a Sequence other than of one ByteLevel is not supported", name);
       }
       decoder = &steps->front();
@@ -119,19 +119,19 @@ class Reader {
     const std::string name = place("model");
     const Json& model = section("model");
     if (!model.is_object()) return input_error("{}: missing or not an object", name);
-    const auto type = model.find("type");
-    if (type != model.end() && *type != "BPE") return input_error("{}: type {} is not supported; BPE is", name, write_json(*type));
+    const Json* type = model.find("type");
+    if (type != nullptr && *type != "BPE") return input_error("{}: type {} is not supported; BPE is", name, write_json(*type));
     TRY(only_fields(model,
                     {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback",
                      "ignore_merges", "vocab", "merges"},
                     name));
     for (const char* key : {"unk_token", "continuing_subword_prefix", "end_of_word_suffix"}) {
-      const auto found = model.find(key);
-      if (found == model.end() || found->is_null() || (*found == "" && std::string_view(key) != "unk_token")) continue;
+      const Json* found = model.find(key);
+      if (found == nullptr || found->is_null() || (*found == "" && std::string_view(key) != "unk_token")) continue;
       return input_error("{}: {} is {}, which byte-level BPE does not use; only null is supported", name, key, write_json(*found));
     }
-    const auto dropout = model.find("dropout");
-    if (dropout != model.end() && !dropout->is_null() && *dropout != 0) {
+    const Json* dropout = model.find("dropout");
+    if (dropout != nullptr && !dropout->is_null() && *dropout != 0) {
       return input_error("{}: dropout is {}, which makes ids random; only null is supported", name, write_json(*dropout));
     }
     TRY_ASSIGN([[maybe_unused]] const bool fuse_unk, bool_field(model, "fuse_unk", false, name));  // nothing is ever unknown
@@ -154,9 +154,8 @@ class Reader {
   }
 
   Result<void> read_vocabulary(const Json& model, bool ignore_merges) {
-    const auto vocabulary = model.find("vocab");
-    if (vocabulary == model.end() || !vocabulary->is_object())
-      return input_error("{}: model: vocab is missing or not an object", parts_.name);
+    const Json* vocabulary = model.find("vocab");
+    if (vocabulary == nullptr || !vocabulary->is_object()) return input_error("{}: model: vocab is missing or not an object", parts_.name);
     for (const auto& [spelling, id] : vocabulary->items()) {
       if (!id.is_number_integer() || (id.is_number_unsigned() && id.get<std::uint64_t>() > static_cast<std::uint64_t>(id_max))) {
         return input_error("{}: {} has id {}; ids are 0 to {}", parts_.name, spelling, write_json(id), id_max);
@@ -184,8 +183,8 @@ class Reader {
   }
 
   Result<void> read_merges(const Json& model) {
-    const auto merges = model.find("merges");
-    if (merges == model.end() || !merges->is_array()) return input_error("{}: model: merges is missing or not a list", parts_.name);
+    const Json* merges = model.find("merges");
+    if (merges == nullptr || !merges->is_array()) return input_error("{}: model: merges is missing or not a list", parts_.name);
     parts_.bpe.reserve(merges->size());
     std::uint32_t rank = 0;
     const bool pairs = !merges->empty() && merges->front().is_array();
@@ -196,7 +195,7 @@ class Reader {
         left = merge[0].get<std::string>();
         right = merge[1].get<std::string>();
       } else if (!pairs && merge.is_string()) {
-        const auto& text = merge.get_ref<const std::string&>();
+        const auto& text = merge.string();
         if (text.starts_with("#version")) continue;
         const std::size_t blank = text.find(' ');
         if (blank == std::string::npos || text.find(' ', blank + 1) != std::string::npos) {
@@ -236,8 +235,8 @@ class Reader {
       AddedToken token;
       TRY_ASSIGN(token.content, string_field(entry, "content", name));
       if (token.content.empty()) return input_error("{}: a token without content", name);
-      const auto id = entry.find("id");
-      if (id == entry.end() || !id->is_number_integer()) return input_error("{}: {} has no whole number as id", name, token.content);
+      const Json* id = entry.find("id");
+      if (id == nullptr || !id->is_number_integer()) return input_error("{}: {} has no whole number as id", name, token.content);
       if (!seen.emplace(token.content, true).second) return input_error("{}: {} is there twice", name, token.content);
       TRY_ASSIGN(token.single_word, bool_field(entry, "single_word", false, name));
       TRY_ASSIGN(token.lstrip, bool_field(entry, "lstrip", false, name));
@@ -273,8 +272,8 @@ class Reader {
     TRY_ASSIGN(const std::string type, string_field(processor, "type", name));
     if (type == "ByteLevel") return {};  // moves offsets only
     if (type == "Sequence") {
-      const auto steps = processor.find("processors");
-      if (steps == processor.end() || !steps->is_array()) return input_error("{}: processors is not a list", name);
+      const Json* steps = processor.find("processors");
+      if (steps == nullptr || !steps->is_array()) return input_error("{}: processors is not a list", name);
       for (const Json& step : *steps) {
         if (step.is_object() && step.value("type", Json()) == "Sequence") return input_error("{}: a Sequence in a Sequence", name);
         TRY(read_post_processor(step, name));
@@ -282,20 +281,20 @@ class Reader {
       return {};
     }
     if (type != "TemplateProcessing") return input_error("{}: {} is not supported; TemplateProcessing and ByteLevel are", name, type);
-    const auto single = processor.find("single");
-    if (single == processor.end() || !single->is_array()) return input_error("{}: single is missing or not a list", name);
+    const Json* single = processor.find("single");
+    if (single == nullptr || !single->is_array()) return input_error("{}: single is missing or not a list", name);
     std::vector<std::int32_t> before, after;
     bool text_seen = false;
     for (const Json& item : *single) {
       if (!item.is_object() || item.size() != 1) return input_error("{}: single has {}", name, write_json(item));
-      if (item.begin().key() == "Sequence") {
+      const auto& [kind, value] = item.items().front();
+      if (kind == "Sequence") {
         if (text_seen) return input_error("{}: single has the text twice", name);
         text_seen = true;
         continue;
       }
-      if (item.begin().key() != "SpecialToken" || !item.begin()->is_object())
-        return input_error("{}: single has {}", name, write_json(item));
-      TRY_ASSIGN(const std::string label, string_field(*item.begin(), "id", name));
+      if (kind != "SpecialToken" || !value.is_object()) return input_error("{}: single has {}", name, write_json(item));
+      TRY_ASSIGN(const std::string label, string_field(value, "id", name));
       TRY_ASSIGN(const auto ids, template_ids(processor, label, name));
       auto& side = text_seen ? after : before;
       side.insert(side.end(), ids.begin(), ids.end());
@@ -306,18 +305,17 @@ class Reader {
   }
 
   Result<std::vector<std::int32_t>> template_ids(const Json& processor, const std::string& label, const std::string& name) {
-    const auto table = processor.find("special_tokens");
-    if (table == processor.end() || !table->is_object() || !table->contains(label)) {
+    const Json* table = processor.find("special_tokens");
+    if (table == nullptr || !table->is_object() || !table->contains(label)) {
       return input_error("{}: special_tokens has no {}, which single names", name, label);
     }
     const Json& entry = (*table)[label];
-    const auto listed = entry.is_object() ? entry.find("ids") : entry.end();
-    if (!entry.is_object() || listed == entry.end() || !listed->is_array())
-      return input_error("{}: special_tokens: {} has no ids", name, label);
+    const Json* listed = entry.find("ids");
+    if (listed == nullptr || !listed->is_array()) return input_error("{}: special_tokens: {} has no ids", name, label);
     std::vector<std::int32_t> ids;
     for (const Json& id : *listed) {
-      const bool known = id.is_number_integer() && id >= 0 && id < static_cast<std::int64_t>(parts_.tokens.size()) &&
-                         !parts_.tokens[id.get<std::size_t>()].spelling.empty();
+      const bool known =
+          id.is_number_unsigned() && id.get<std::size_t>() < parts_.tokens.size() && !parts_.tokens[id.get<std::size_t>()].spelling.empty();
       if (!known) return input_error("{}: special_tokens: {} has id {}, which no token has", name, label, write_json(id));
       ids.push_back(id.get<std::int32_t>());
     }
@@ -349,8 +347,8 @@ Result<std::shared_ptr<TokenizerParts>> read_parts(std::string json, std::string
 // "bos_token": "<s>" or {"content": "<s>", …} or null.
 Result<void> read_config_token(const Json& config, const char* key, std::optional<std::int32_t>& id, const TokenizerParts& parts,
                                std::string_view name) {
-  const auto found = config.find(key);
-  if (found == config.end()) return {};
+  const Json* found = config.find(key);
+  if (found == nullptr) return {};
   if (found->is_null()) {
     id.reset();
     return {};
@@ -379,8 +377,8 @@ Result<void> read_config(TokenizerParts& parts, const std::filesystem::path& dir
     TRY(read_config_token(config, "bos_token", parts.bos, parts, name));
     TRY(read_config_token(config, "eos_token", parts.eos, parts, name));
     TRY(read_config_token(config, "pad_token", parts.pad, parts, name));
-    const auto chat = config.find("chat_template");
-    if (chat != config.end() && chat->is_string()) parts.chat_template = chat->get<std::string>();
+    const Json* chat = config.find("chat_template");
+    if (chat != nullptr && chat->is_string()) parts.chat_template = chat->get<std::string>();
     parts.config = std::move(config);
   }
   const auto template_path = directory / template_name;

@@ -59,32 +59,30 @@ std::string make_tokenizer_json(const std::vector<Merge>& merges) {
   added.push_back(added_token(id++, think_begin_token, false));  // not special: whoever hides special tokens still sees the thinking
   added.push_back(added_token(id++, think_end_token, false));
 
-  // Filled directly: assigning by key searches an ordered object from its front each time.
-  Json::object_t vocabulary;
-  vocabulary.reserve(tokens.size());
-  for (std::size_t i = 0; i < tokens.size(); ++i)
-    static_cast<std::vector<std::pair<const std::string, Json>>&>(vocabulary).emplace_back(tokens[i], i);
+  Json vocabulary = Json::object();
+  for (std::size_t i = 0; i < tokens.size(); ++i) vocabulary.add(tokens[i], i);
 
-  const Json file{{"version", "1.0"},
-                  {"truncation", nullptr},
-                  {"padding", nullptr},
-                  {"added_tokens", added},
-                  {"normalizer", nullptr},
-                  {"pre_tokenizer", deepseek_pre_tokenizer()},
-                  // Nothing in front: text is trained on without BOS (documents end with EOS), and what loads the model elsewhere must do the same.
-                  {"post_processor", nullptr},
-                  {"decoder", {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}}},
-                  {"model",
-                   {{"type", "BPE"},
-                    {"dropout", nullptr},
-                    {"unk_token", nullptr},
-                    {"continuing_subword_prefix", nullptr},
-                    {"end_of_word_suffix", nullptr},
-                    {"fuse_unk", false},
-                    {"byte_fallback", false},
-                    {"ignore_merges", false},
-                    {"vocab", std::move(vocabulary)},
-                    {"merges", std::move(merge_lines)}}}};
+  const Json file{
+      {"version", "1.0"},
+      {"truncation", nullptr},
+      {"padding", nullptr},
+      {"added_tokens", added},
+      {"normalizer", nullptr},
+      {"pre_tokenizer", deepseek_pre_tokenizer()},
+      // Nothing in front: text is trained on without BOS (documents end with EOS), and what loads the model elsewhere must do the same.
+      {"post_processor", nullptr},
+      {"decoder", {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}}},
+      {"model",
+       {{"type", "BPE"},
+        {"dropout", nullptr},
+        {"unk_token", nullptr},
+        {"continuing_subword_prefix", nullptr},
+        {"end_of_word_suffix", nullptr},
+        {"fuse_unk", false},
+        {"byte_fallback", false},
+        {"ignore_merges", false},
+        {"vocab", std::move(vocabulary)},
+        {"merges", std::move(merge_lines)}}}};
   return write_json(file, 2) + "\n";
 }
 

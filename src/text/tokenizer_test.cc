@@ -270,7 +270,8 @@ TEST(Tokenizer, UnsupportedOrBrokenFilesAreRefusedByName) {
        [](Json& f) {
          f["normalizer"] = {{"type", "NFC"}};
        }},
-      {"Lowercase", [](Json& f) { f["normalizer"] = Json::parse(R"({"type":"Sequence","normalizers":[{"type":"Lowercase"}]})"); }},
+      {"Lowercase",
+       [](Json& f) { f["normalizer"] = parse_json(R"({"type":"Sequence","normalizers":[{"type":"Lowercase"}]})", "test").value(); }},
       {"Metaspace",
        [](Json& f) {
          f["pre_tokenizer"] = {{"type", "Metaspace"}};
@@ -314,7 +315,9 @@ TEST(Tokenizer, UnsupportedOrBrokenFilesAreRefusedByName) {
       {"twice", [](Json& f) { f["added_tokens"].push_back(f["added_tokens"][6]); }},
       {"content", [](Json& f) { f["added_tokens"][6]["content"] = ""; }},
       {"special_tokens",
-       [](Json& f) { f["post_processor"] = Json::parse(R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}}]})"); }},
+       [](Json& f) {
+         f["post_processor"] = parse_json(R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}}]})", "test").value();
+       }},
   };
   for (const Hostile& hostile : cases) {
     Json file = golden_json();

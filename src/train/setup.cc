@@ -16,7 +16,7 @@ std::vector<std::string> model_key_names() {
   for (const model::Family* family : model::all_families()) {
     for (const std::string_view preset : family->presets()) {
       for (const auto& item : family->preset(preset)->items()) {
-        if (std::find(names.begin(), names.end(), item.key()) == names.end()) names.push_back(item.key());
+        if (std::find(names.begin(), names.end(), item.key) == names.end()) names.push_back(item.key);
       }
     }
   }
@@ -69,8 +69,8 @@ Result<Json> fresh_model_config(const Config& config, const std::optional<text::
   }
   const Json given = config.section("model");
   for (const auto& item : given.items()) {
-    if (item.key() == "init" || item.key() == "family" || item.key() == "preset" || item.value().is_null()) continue;
-    json[item.key()] = item.value();
+    if (item.key == "init" || item.key == "family" || item.key == "preset" || item.value.is_null()) continue;
+    json[item.key] = item.value;
   }
   return json;
 }
@@ -122,9 +122,9 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
   if (!setup.resumed && config.has("model", "init")) {
     const Json given = config.section("model");
     for (const auto& item : given.items()) {
-      if (item.key() != "init" && config.given("model", item.key())) {
-        return input_error("{}: with [model] init the model's config is that of '{}'; remove {}", config.origin("model", item.key()),
-                           config.text("model", "init"), item.key());
+      if (item.key != "init" && config.given("model", item.key)) {
+        return input_error("{}: with [model] init the model's config is that of '{}'; remove {}", config.origin("model", item.key),
+                           config.text("model", "init"), item.key);
       }
     }
     TRY_ASSIGN(setup.init, store::ModelSource::open(config.text("model", "init")));

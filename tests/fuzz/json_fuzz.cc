@@ -1,6 +1,7 @@
 // Any bytes are a JSON document or an error; what is accepted is also what nlohmann's own strict parser accepts, and reads back as itself.
 #include <cstddef>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "base/json.h"
@@ -10,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const auto json = parse_json(text, "fuzz");
   if (!json.ok()) return 0;
-  CHECK(Json::accept(text), "only one of two parsers accepts: {}", text);
+  CHECK(nlohmann::json::accept(text), "only one of two parsers accepts: {}", text);
   const std::string written = write_json(*json);
   const auto again = parse_json(written, "written");
   CHECK(again.ok() && *again == *json, "{} reads back differently", written);

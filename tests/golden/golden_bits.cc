@@ -43,7 +43,7 @@ program::Shape shape_from(const Json& json) {
 }
 
 Result<Bytes> sized_bytes(const Json& json, const char* key, const GoldenTensor& tensor) {
-  TRY_ASSIGN(Bytes bytes, bytes_from_hex(json.at(key).get<std::string>()));
+  TRY_ASSIGN(Bytes bytes, bytes_from_hex(json[key].get<std::string>()));
   if (bytes.size() != static_cast<std::size_t>(tensor.type.bytes())) {
     return input_error("tensor {} {} has {} bytes of {}, its shape asks for {}", tensor.name, tensor.type.shape.text(), bytes.size(), key,
                        tensor.type.bytes());
@@ -53,9 +53,9 @@ Result<Bytes> sized_bytes(const Json& json, const char* key, const GoldenTensor&
 
 Result<GoldenTensor> tensor_from(const Json& json) {
   GoldenTensor tensor;
-  tensor.name = json.at("name").get<std::string>();
-  TRY_ASSIGN(tensor.type.dtype, dtype_from_name(json.at("dtype").get<std::string>()));
-  tensor.type.shape = shape_from(json.at("shape"));
+  tensor.name = json["name"].get<std::string>();
+  TRY_ASSIGN(tensor.type.dtype, dtype_from_name(json["dtype"].get<std::string>()));
+  tensor.type.shape = shape_from(json["shape"]);
   TRY_ASSIGN(tensor.bytes, sized_bytes(json, "bits", tensor));
   if (json.contains("initial")) {
     TRY_ASSIGN(tensor.initial, sized_bytes(json, "initial", tensor));
@@ -65,8 +65,8 @@ Result<GoldenTensor> tensor_from(const Json& json) {
 
 Result<GoldenCase> case_from(const Json& json) {
   GoldenCase golden;
-  golden.name = json.at("name").get<std::string>();
-  for (const auto& [name, value] : json.at("attributes").items()) {
+  golden.name = json["name"].get<std::string>();
+  for (const auto& [name, value] : json["attributes"].items()) {
     program::Attribute attribute{.name = name, .value = {}};
     if (value.is_number_float()) {
       attribute.value = value.get<double>();
@@ -75,11 +75,11 @@ Result<GoldenCase> case_from(const Json& json) {
     }
     golden.attributes.push_back(std::move(attribute));
   }
-  for (const Json& input : json.at("inputs")) {
+  for (const Json& input : json["inputs"]) {
     TRY_ASSIGN(GoldenTensor tensor, tensor_from(input));
     golden.inputs.push_back(std::move(tensor));
   }
-  for (const Json& output : json.at("outputs")) {
+  for (const Json& output : json["outputs"]) {
     TRY_ASSIGN(GoldenTensor tensor, tensor_from(output));
     golden.outputs.push_back(std::move(tensor));
   }
@@ -89,8 +89,8 @@ Result<GoldenCase> case_from(const Json& json) {
 Result<GoldenOp> op_from(const std::filesystem::path& path) {
   TRY_ASSIGN(const std::string text, read_file(path));
   TRY_ASSIGN(const Json json, parse_json(text, path.filename().string()));
-  GoldenOp golden{.op = json.at("op").get<std::string>(), .cases = {}};
-  for (const Json& one : json.at("cases")) {
+  GoldenOp golden{.op = json["op"].get<std::string>(), .cases = {}};
+  for (const Json& one : json["cases"]) {
     TRY_ASSIGN(GoldenCase parsed, case_from(one));
     golden.cases.push_back(std::move(parsed));
   }

@@ -1,6 +1,8 @@
 // godwit list: what this build knows, by name.
 
 #include <fmt/format.h>
+#include <algorithm>
+
 #include "base/config.h"
 #include "bench/bench.h"
 #include "cli/command.h"
@@ -116,7 +118,7 @@ std::string plain(const Json& value) {
 
 Result<void> print_lines(const Json& entries) {
   std::size_t width = 0;
-  for (const Json& entry : entries) width = std::max(width, entry["name"].get_ref<const std::string&>().size());
+  for (const Json& entry : entries) width = std::max(width, entry["name"].string().size());
   for (const Json& entry : entries) {
     std::string line = fmt::format("{:<{}}", entry["name"].get<std::string>(), width);
     for (const auto& [key, value] : entry.items()) {

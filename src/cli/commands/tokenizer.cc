@@ -32,9 +32,9 @@ Result<void> add_file(text::Trainer& trainer, const fs::path& path) {
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     const std::string place = fmt::format("{}:{}", path.string(), number);
     TRY_ASSIGN(const Json json, parse_json(line, place));
-    const auto text = json.is_object() ? json.find("text") : json.end();
-    if (text == json.end() || !text->is_string()) return input_error("{}: is no object with a string \"text\"", place);
-    TRY(trainer.add_text(text->get_ref<const std::string&>()));
+    const Json* text = json.find("text");
+    if (text == nullptr || !text->is_string()) return input_error("{}: is no object with a string \"text\"", place);
+    TRY(trainer.add_text(text->string()));
   }
   return {};
 }
@@ -90,7 +90,7 @@ Result<int> encode(const std::string& directory) {
     constexpr std::string_view example = R"({"text": "…"})";
     TRY_ASSIGN(const Json text, member(lines, *line, "text", example));
     if (!text.is_string()) return line_error(lines, fmt::format("\"text\" is {}, a string is wanted: {}", text.type_name(), example));
-    const auto ids = tokenizer.encode(text.get_ref<const std::string&>());
+    const auto ids = tokenizer.encode(text.string());
     if (!ids.ok()) return line_error(lines, ids.error().message);
     TRY(print_json({{"ids", *ids}}));
   }
