@@ -1,5 +1,6 @@
 // Memory against the plan made before the run, and the time to bring a model from a file into memory.
 #include <fcntl.h>
+#include <fmt/ranges.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
@@ -56,7 +57,7 @@ Result<Row> training_row(Context& context, const TrainingJob& job) {
   if (!context.options().device.isa.empty()) arguments.insert(arguments.end(), {"--isa", context.options().device.isa});
   TRY_ASSIGN(const std::string output, run_self(std::move(arguments), directory / "output.json"));
   TRY_ASSIGN(const Json json, parse_json(output, "godwit train --json"));
-  const auto plan = json.at("planned_bytes").get<double>(), peak = json.at("peak_resident_bytes").get<double>();
+  const auto plan = json["planned_bytes"].get<double>(), peak = json["peak_resident_bytes"].get<double>();
   return Row{.job = job.name() + ", peak resident over plan",
              .value = peak / plan,
              .unit = "times",
