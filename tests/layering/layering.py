@@ -24,8 +24,8 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 # Headers of external libraries, and the files (regular expressions on the path) that alone may include them.
 LIBRARIES = [
-    (r"simdjson", r"src/base/json(_test)?\.(h|cc)"),
-    (r"nlohmann/", r"src/base/json\.h"),
+    (r"simdjson", r"src/base/json_text\.cc"),
+    (r"nlohmann/", r"src/base/json_text\.cc|tests/fuzz/json_fuzz\.cc"),
     (r"toml\+\+/", r"src/base/config\.cc"),
     (r"CLI/", r"src/cli/(app|main)\.cc"),
     (r"spdlog/", r"src/base/log\.(h|cc)"),
