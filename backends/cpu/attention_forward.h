@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <span>
 #include <vector>
 
 #include "attention_tile.h"
@@ -78,34 +79,42 @@ class Forward {
 
   void run(const Head<Dot>& head, const Stretch& stretch, float scale) {
     const std::int64_t rows = stretch.rows * widths_.group;
-    const std::int64_t keys = stretch.position + stretch.rows;
-    const std::int64_t segments = (keys + segment - 1) / segment;
+    const std::int64_t segments = segments_of(stretch);
     for (std::int64_t s = 0; s < segments; ++s) {
-      const std::int64_t begin = s * segment;
-      const std::int64_t end = std::min(keys, begin + segment);
-      std::int64_t packed = begin;
+      std::int64_t packed = s * segment;
       for (std::int64_t row = 0; row < rows; row += block_rows) {
-        const Block block{.row = row,
-                          .rows = static_cast<int>(std::min(block_rows, rows - row)),
-                          .position = stretch.position - begin,
-                          .keys = end - begin};
-        // Panels are packed when first seen, so that fetching the next one overlaps with this block's work.
-        for (const std::int64_t seen_end = begin + seen(block, block.rows - 1); packed < seen_end; packed += panel_keys) {
-          pack(head, stretch.key + packed, std::min(panel_keys, end - packed), packed - begin);
-        }
-        for (int i = 0; i < block.rows; ++i) gather_row(queries_, i, head.q, {}, stretch.row * widths_.group + row + i);
-        multiply_scores(block);
-        weigh(block, scale, [&](int i) {
-          const std::int64_t query = stretch.row * widths_.group + row + i;
-          if (s + 1 == segments) prefetch<true>(head.o + query * head.o_stride, widths_.value * static_cast<std::int64_t>(sizeof(float)));
-          if (packed + i < end) fetch_key(head, stretch.key + packed + i);
-          if (row + block_rows + i < rows) prefetch_row(head.q, query + block_rows);
-        });
-        multiply_values(block);
+        const Block block = block_of(stretch, s, row);
+        attend_segment(head, stretch, scale, s, block, packed);
         join(block, s, s + 1 == segments);
         if (s + 1 == segments) finish(head, stretch.row * widths_.group, block);
       }
     }
+  }
+
+  // A stretch of at most block_rows query rows in two halves, so that several threads can share its segments: one segment's node, put at
+  // `to`, and the join of all of them, which lie node_floats() apart.
+  void run_segment(const Head<Dot>& head, const Stretch& stretch, float scale, std::int64_t s, float* to) {
+    const Block block = block_of(stretch, s, 0);
+    std::int64_t packed = s * segment;
+    attend_segment(head, stretch, scale, s, block, packed);
+    std::memcpy(to, leaf_.m, block_rows * sizeof(float));
+    std::memcpy(to + block_rows, leaf_.l, block_rows * sizeof(float));
+    std::memcpy(to + 2 * block_rows, leaf_.o, static_cast<std::size_t>(block.rows * value_width_) * sizeof(float));
+  }
+  void join_segments(const Head<Dot>& head, const Stretch& stretch, const float* nodes) {
+    const std::int64_t segments = segments_of(stretch);
+    for (std::int64_t s = 0; s < segments; ++s, nodes += node_floats(widths_)) {
+      const Block block = block_of(stretch, s, 0);
+      std::memcpy(leaf_.m, nodes, block_rows * sizeof(float));
+      std::memcpy(leaf_.l, nodes + block_rows, block_rows * sizeof(float));
+      std::memcpy(leaf_.o, nodes + 2 * block_rows, static_cast<std::size_t>(block.rows * value_width_) * sizeof(float));
+      join(block, s, s + 1 == segments);
+      if (s + 1 == segments) finish(head, stretch.row * widths_.group, block);
+    }
+  }
+  [[nodiscard]] static std::int64_t node_floats(const Widths& widths) { return block_rows * (2 + round_up(widths.value, lanes)); }
+  [[nodiscard]] static std::int64_t segments_of(const Stretch& stretch) {
+    return (stretch.position + stretch.rows + segment - 1) / segment;
   }
 
  private:
@@ -128,6 +137,38 @@ class Forward {
     return {carve.take<float>(rows), carve.take<float>(rows), carve.take<float>(rows * value_width_)};
   }
 
+  [[nodiscard]] Block block_of(const Stretch& stretch, std::int64_t s, std::int64_t row) const {
+    const std::int64_t begin = s * segment;
+    return {.row = row,
+            .rows = static_cast<int>(std::min(block_rows, stretch.rows * widths_.group - row)),
+            .position = stretch.position - begin,
+            .keys = std::min(stretch.position + stretch.rows - begin, segment)};
+  }
+
+  // leaf_ = the block's rows against segment s; keys up to `packed`, from the stretch's first, are packed already, and more are as they are
+  // seen, so that fetching the next panel overlaps with this block's work.
+  void attend_segment(const Head<Dot>& head, const Stretch& stretch, float scale, std::int64_t s, const Block& block,
+                      std::int64_t& packed) {
+    const std::int64_t begin = s * segment;
+    const std::int64_t end = begin + block.keys;
+    const std::int64_t rows = stretch.rows * widths_.group;
+    const std::int64_t first_row = stretch.row * widths_.group + block.row;
+    for (const std::int64_t seen_end = begin + seen(block, block.rows - 1); packed < seen_end; packed += panel_keys) {
+      pack(head, stretch.key + packed, std::min(panel_keys, end - packed), packed - begin);
+    }
+    for (int i = 0; i < block.rows; ++i) gather_row(queries_, i, head.q, {}, first_row + i);
+    multiply_scores(block);
+    weigh(block, scale, [&](int i) {
+      const std::int64_t query = first_row + i;
+      if (s + 1 == segments_of(stretch)) {
+        prefetch<true>(head.o + query * head.o_stride, widths_.value * static_cast<std::int64_t>(sizeof(float)));
+      }
+      if (packed + i < end) fetch_key(head, stretch.key + packed + i);
+      if (block.row + block_rows + i < rows) prefetch_row(head.q, query + block_rows);
+    });
+    multiply_values(block);
+  }
+
   // Keys of the segment that row i of the block sees.
   [[nodiscard]] std::int64_t seen(const Block& block, std::int64_t i) const {
     return std::min(block.keys, block.position + (block.row + i) / widths_.group + 1);
@@ -145,8 +186,9 @@ class Forward {
     transpose_rows(gathered_keys_, keys, keys_ + at * key_words_);
     Word* values = values_ + at / Dot::per_word * value_width_;
     if constexpr (Dot::per_word == 1) gathered_values_.words = values;
-    for (std::int64_t i = 0; i < keys; ++i) gather_row(gathered_values_, i, head.value, {}, first_key + i);
-    if constexpr (Dot::per_word == 2) pair_rows(gathered_values_, keys, widths_.value, values);
+    const bool gathered = Dot::per_word == 2 && head.value.data == head.key_left.data;  // a latent is key and value
+    for (std::int64_t i = 0; i < keys && !gathered; ++i) gather_row(gathered_values_, i, head.value, {}, first_key + i);
+    if constexpr (Dot::per_word == 2) pair_rows(gathered ? gathered_keys_ : gathered_values_, keys, widths_.value, values);
   }
 
   void multiply_scores(const Block& block) {
@@ -354,8 +396,9 @@ template <typename Dot>
 class Team {
  public:
   Team(const Call& call, std::byte* workspace, const Widths& widths, std::int64_t longest, std::int64_t most_stretches)
-      : carve_(workspace) {
+      : carve_(workspace), widths_(widths), most_segments_((longest + segment - 1) / segment) {
     stretches = carve_.take<Stretch>(most_stretches);
+    nodes_ = carve_.take<float>(shared_items(call) * most_segments_ * Forward<Dot>::node_floats(widths));
     const std::int64_t rows = std::max(most_stretch_rows, widths.group);
     for (int i = 0; i < call.pool->threads(); ++i) threads_.emplace_back(carve_, widths, longest, rows);
   }
@@ -365,6 +408,7 @@ class Team {
   template <typename HeadOf>
   void run(const Call& call, std::int64_t count, std::int64_t heads, HeadOf head) {
     const float scale = call.real32("scale");
+    if (shares(call, count, heads)) return run_shared(call, count, heads, head);
     call.pool->each(count * heads, [&](std::int64_t item, int thread) {
       threads_[static_cast<std::size_t>(thread)].run(head(item % heads), stretches[item / heads], scale);
     });
@@ -373,7 +417,37 @@ class Team {
   Stretch* stretches = nullptr;
 
  private:
+  // Fewer stretches than this leave threads without work.
+  [[nodiscard]] static std::int64_t shared_items(const Call& call) { return std::int64_t{2} * call.pool->threads() - 1; }
+  [[nodiscard]] bool shares(const Call& call, std::int64_t count, std::int64_t heads) const {
+    if (call.pool->threads() == 1 || count * heads > shared_items(call)) return false;
+    const std::span<const Stretch> all(stretches, static_cast<std::size_t>(count));
+    return std::all_of(all.begin(), all.end(), [&](const Stretch& s) { return s.rows * widths_.group <= block_rows; }) &&
+           std::any_of(all.begin(), all.end(), [](const Stretch& s) { return Forward<Dot>::segments_of(s) > 1; });
+  }
+
+  // A few streams: their segments are spread over the threads, then joined.
+  template <typename HeadOf>
+  void run_shared(const Call& call, std::int64_t count, std::int64_t heads, HeadOf head) {
+    const float scale = call.real32("scale");
+    const std::int64_t node = Forward<Dot>::node_floats(widths_);
+    call.pool->each(count * heads * most_segments_, [&](std::int64_t index, int thread) {
+      const std::int64_t item = index / most_segments_;
+      const std::int64_t s = index % most_segments_;
+      const Stretch& stretch = stretches[item / heads];
+      if (s >= Forward<Dot>::segments_of(stretch)) return;
+      threads_[static_cast<std::size_t>(thread)].run_segment(head(item % heads), stretch, scale, s, nodes_ + index * node);
+    });
+    call.pool->each(count * heads, [&](std::int64_t item, int thread) {
+      threads_[static_cast<std::size_t>(thread)].join_segments(head(item % heads), stretches[item / heads],
+                                                               nodes_ + item * most_segments_ * node);
+    });
+  }
+
   Carve carve_;
+  Widths widths_;
+  std::int64_t most_segments_;
+  float* nodes_ = nullptr;
   std::vector<Forward<Dot>> threads_;
 };
 
