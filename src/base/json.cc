@@ -162,7 +162,7 @@ Json& Json::operator[](std::string_view key) {
 }
 
 Json& Json::add(std::string key, Json value) {
-  return items().emplace_back(std::move(key), std::move(value)).value;
+  return items().emplace_back(Member{std::move(key), std::move(value)}).value;
 }
 
 void Json::erase(std::string_view key) {

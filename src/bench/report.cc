@@ -113,6 +113,7 @@ double OpTable::ops_ms() const {
 
 std::string text_of(std::string_view bench, const Report& report) {
   std::string text = fmt::format("{}\n", bench);
+  if (report.rows.empty() && report.ops.empty()) text += "  no job in this dtype\n";
   text += rows_text(report.rows);
   for (const OpTable& table : report.ops) text += ops_text(table);
   for (const std::string& note : report.notes) text += fmt::format("  {}\n", note);

@@ -6,6 +6,9 @@
 #include "bench/flops.h"
 
 namespace godwit::bench {
+
+extern const Bench decode;
+
 namespace {
 
 constexpr double seconds_each = 5;
@@ -28,8 +31,10 @@ Row decode_row(Context& context, const DecodeModel& model, const DecodeModel::Fi
 
 Result<Report> run(Context& context) {
   Report report;
+  const auto wants = [&](std::string_view job) { return context.wants(job, "bf16"); };
+  if (std::ranges::none_of(decode.jobs, wants)) return report;
   TRY_ASSIGN(const auto model, DecodeModel::open("ds326", context.options().device, program::Dtype::bf16));
-  if (context.wants("prefill")) {
+  if (wants("prefill")) {
     constexpr std::int64_t tokens = 512;
     TRY_ASSIGN(const DecodeModel::Figures figures, model->prefill(context, tokens, seconds_each));
     const double flops = prefill_flops(model->config(), tokens);
@@ -40,15 +45,15 @@ Result<Report> run(Context& context) {
                            .target = Target{.value = 0.65},
                            .note = fmt::format("bf16 peak at {} GFLOP; median of {} prompts", number_text(flops / 1e9), figures.steps)});
   }
-  const auto decode = [&](const char* job, std::int64_t streams, std::int64_t depth, Target target) -> Result<void> {
-    if (!context.wants(job)) return {};
+  const auto add = [&](const char* job, std::int64_t streams, std::int64_t depth, Target target) -> Result<void> {
+    if (!wants(job)) return {};
     TRY_ASSIGN(const DecodeModel::Figures figures, model->decode(context, streams, depth, seconds_each));
     report.rows.push_back(decode_row(context, *model, figures, streams, target));
     return {};
   };
-  TRY(decode("stream", 1, 16, {.of = Target::Of::share, .value = 0.80}));
-  TRY(decode("deep", 1, 2048, {.of = Target::Of::value, .value = 75}));
-  TRY(decode("streams", 32, 16, {.of = Target::Of::value, .value = 600}));
+  TRY(add("stream", 1, 16, {.of = Target::Of::share, .value = 0.80}));
+  TRY(add("deep", 1, 2048, {.of = Target::Of::value, .value = 75}));
+  TRY(add("streams", 32, 16, {.of = Target::Of::value, .value = 600}));
   report.notes.emplace_back(
       "ds326, bf16, absorbed, random weights. Prefill: a third of the training formula, the head for the last row alone.");
   report.notes.emplace_back(
@@ -58,7 +63,6 @@ Result<Report> run(Context& context) {
 
 }  // namespace
 
-extern const Bench decode;
 const Bench decode{.name = "decode",
                    .summary = "Reading prompts and decoding with a model of 326 M parameters.",
                    .jobs = {"prefill", "stream", "deep", "streams"},

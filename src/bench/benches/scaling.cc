@@ -47,11 +47,11 @@ Result<Row> sequence_row(Context& context) {
 
 Result<Report> run(Context& context) {
   Report report;
-  if (context.wants("threads")) {
+  if (context.wants("threads", "bf16")) {
     TRY_ASSIGN(Row row, threads_row(context));
     report.rows.push_back(std::move(row));
   }
-  if (context.wants("sequence")) {
+  if (context.wants("sequence", "bf16")) {
     TRY_ASSIGN(Row row, sequence_row(context));
     report.rows.push_back(std::move(row));
   }
