@@ -35,6 +35,11 @@ template <typename... Args>
   return Error{ErrorKind::world, fmt::format(text, std::forward<Args>(args)...)};
 }
 
+template <typename... Args>
+[[nodiscard]] Error differs_error(fmt::format_string<Args...> text, Args&&... args) {
+  return Error{ErrorKind::differs, fmt::format(text, std::forward<Args>(args)...)};
+}
+
 // A value or the error that prevented it. Asking a failed result for its value aborts.
 template <typename T>
 class [[nodiscard]] Result {

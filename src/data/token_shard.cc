@@ -41,7 +41,7 @@ std::span<const std::byte> bytes_of(const T& value) {
 }
 
 Error damaged(const std::filesystem::path& path, std::string_view what) {
-  return Error{ErrorKind::differs, fmt::format("{}: {}", path.string(), what)};
+  return differs_error("{}: {}", path.string(), what);
 }
 
 }  // namespace

@@ -19,10 +19,6 @@ struct Linked {
 };
 constexpr Linked linked_backends[] = {{"cpu", &godwit_cpu_backend}};
 
-std::int64_t aligned(std::int64_t bytes) {
-  return (bytes + GODWIT_ALIGNMENT - 1) / GODWIT_ALIGNMENT * GODWIT_ALIGNMENT;
-}
-
 godwit_role role_of(Role role) {
   switch (role) {
     case Role::temporary:

@@ -18,6 +18,11 @@
 
 namespace godwit::device {
 
+// Rounded up to where a buffer's next tensor may begin.
+[[nodiscard]] constexpr std::int64_t aligned(std::int64_t bytes) {
+  return (bytes + GODWIT_ALIGNMENT - 1) / GODWIT_ALIGNMENT * GODWIT_ALIGNMENT;
+}
+
 struct DeviceOptions {
   std::string backend = "cpu";
   int threads = 1;

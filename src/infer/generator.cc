@@ -20,10 +20,6 @@ constexpr std::int64_t prefill_rows_shared = 512;
 // Prepared programs kept: each holds its own bf16 and packed copies of the weights.
 constexpr std::size_t programs_max = 6;
 
-std::int64_t aligned(std::int64_t bytes) {
-  return (bytes + GODWIT_ALIGNMENT - 1) / GODWIT_ALIGNMENT * GODWIT_ALIGNMENT;
-}
-
 Result<void> write(device::Executable& executable, const char* name, const std::vector<std::int32_t>& values) {
   return executable.write(executable.program().find(name), std::span<const std::int32_t>(values));
 }
@@ -139,7 +135,7 @@ Result<void> Generator::allocate_caches() {
   for (const program::Tensor& tensor : program.tensors) {
     if (tensor.role != Role::state || !tensor.name.starts_with("cache.")) continue;
     cache_offsets_.emplace(tensor.name, bytes);
-    bytes += aligned(tensor.type.bytes());
+    bytes += device::aligned(tensor.type.bytes());
   }
   TRY(check_memory(fmt::format("the caches of {} streams of {} positions", options_.streams, options_.capacity), bytes,
                    "ask for fewer tokens, or decode absorbed"));

@@ -4,21 +4,13 @@
 
 namespace godwit::infer {
 
-namespace {
-
-std::int64_t aligned(std::int64_t bytes) {
-  return (bytes + GODWIT_ALIGNMENT - 1) / GODWIT_ALIGNMENT * GODWIT_ALIGNMENT;
-}
-
-}  // namespace
-
 Result<Weights> Weights::load(device::Device& device, const model::Model& model, const ReadParameter& read) {
   Weights weights;
   std::int64_t bytes = 0;
   for (const model::Parameter& p : model.parameters()) {
     if (p.mtp) continue;
     weights.offsets_.emplace(p.name, bytes);
-    bytes += aligned(p.shape.count() * static_cast<std::int64_t>(sizeof(float)));
+    bytes += device::aligned(p.shape.count() * static_cast<std::int64_t>(sizeof(float)));
   }
   TRY(check_memory("the model's weights", bytes, "take a smaller model or a larger machine"));
   TRY_ASSIGN(weights.buffer_, device.allocate(bytes));

@@ -23,11 +23,6 @@ namespace {
 constexpr std::size_t blocks_at_once = 16;
 constexpr std::size_t bytes_per_thread = std::size_t{4} << 20;
 
-template <typename... Args>
-Error damaged(fmt::format_string<Args...> text, Args&&... args) {
-  return Error{ErrorKind::differs, fmt::format(text, std::forward<Args>(args)...)};
-}
-
 std::string step_name(std::uint64_t step) {
   return fmt::format("{}", step);
 }
@@ -47,9 +42,9 @@ class ReadOnlyFile {
     ReadOnlyFile file;
     file.path_ = path.string();
     file.descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file.descriptor_ < 0) return damaged("{}: cannot open: {}", file.path_, std::generic_category().message(errno));
+    if (file.descriptor_ < 0) return differs_error("{}: cannot open: {}", file.path_, std::generic_category().message(errno));
     struct stat status {};
-    if (::fstat(file.descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) return damaged("{}: is not a regular file", file.path_);
+    if (::fstat(file.descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) return differs_error("{}: is not a regular file", file.path_);
     file.size_ = static_cast<std::uint64_t>(status.st_size);
     return file;
   }
@@ -67,8 +62,8 @@ class ReadOnlyFile {
     while (!bytes.empty()) {
       const auto count = ::pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
       if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return damaged("{}: cannot read at byte {}: {}", path_, offset, std::generic_category().message(errno));
-      if (count == 0) return damaged("{}: ends at byte {}", path_, offset);
+      if (count < 0) return differs_error("{}: cannot read at byte {}: {}", path_, offset, std::generic_category().message(errno));
+      if (count == 0) return differs_error("{}: ends at byte {}", path_, offset);
       bytes = bytes.subspan(static_cast<std::size_t>(count));
       offset += static_cast<std::uint64_t>(count);
     }
@@ -107,7 +102,7 @@ Result<std::shared_ptr<const CheckpointReader::Opened>> CheckpointReader::Opened
   TRY_ASSIGN(opened->manifest, parse_manifest(*text, name));
   const auto& manifest = opened->manifest;
   if (manifest.content.info.step != step) {
-    return damaged("{}: is the manifest of step {}, in the directory of step {}", name, manifest.content.info.step, step);
+    return differs_error("{}: is the manifest of step {}, in the directory of step {}", name, manifest.content.info.step, step);
   }
   std::vector<std::string> expected = {std::string(manifest_name)};
   for (const auto& file : manifest.files) expected.push_back(file.name);
@@ -115,17 +110,18 @@ Result<std::shared_ptr<const CheckpointReader::Opened>> CheckpointReader::Opened
   TRY_ASSIGN(const auto names, list_directory(directory));
   for (const auto& there : names) {
     if (!std::binary_search(expected.begin(), expected.end(), there))
-      return damaged("{}: does not belong to the checkpoint; remove it if it is not needed", (directory / there).string());
+      return differs_error("{}: does not belong to the checkpoint; remove it if it is not needed", (directory / there).string());
   }
   for (const auto& file : manifest.files) {
-    if (!std::binary_search(names.begin(), names.end(), file.name)) return damaged("{}: is missing", (directory / file.name).string());
+    if (!std::binary_search(names.begin(), names.end(), file.name))
+      return differs_error("{}: is missing", (directory / file.name).string());
     TRY_ASSIGN(auto read, ReadOnlyFile::open(directory / file.name));
-    if (read.size() != file.bytes) return damaged("{}: has {} bytes, the manifest says {}", read.path(), read.size(), file.bytes);
+    if (read.size() != file.bytes) return differs_error("{}: has {} bytes, the manifest says {}", read.path(), read.size(), file.bytes);
     std::vector<std::byte> header(static_cast<std::size_t>(file.header_bytes));
     TRY(read.read(0, header));
     if (const Digest digest = sha256(header); digest != file.header) {
-      return damaged("{}: its header ({} bytes) has the digest {}, the manifest says {}", read.path(), header.size(), hex(digest),
-                     hex(file.header));
+      return differs_error("{}: its header ({} bytes) has the digest {}, the manifest says {}", read.path(), header.size(), hex(digest),
+                           hex(file.header));
     }
     opened->files.push_back(std::move(read));
   }
@@ -141,8 +137,9 @@ Result<void> CheckpointReader::Opened::read_blocks(std::size_t tensor, std::size
     const std::size_t start = (block - first) * digest_block_bytes;
     const BlockHash hash = hash_block(bytes.subspan(start, std::min(digest_block_bytes, bytes.size() - start)));
     if (hash != digest.blocks[block]) {
-      return damaged("{}: {}, block {} of {} (from byte {} of the file) has the hash {}, the manifest says {}", files[file].path(),
-                     digest.name, block, digest.blocks.size(), offset + block * digest_block_bytes, hex(hash), hex(digest.blocks[block]));
+      return differs_error("{}: {}, block {} of {} (from byte {} of the file) has the hash {}, the manifest says {}", files[file].path(),
+                           digest.name, block, digest.blocks.size(), offset + block * digest_block_bytes, hex(hash),
+                           hex(digest.blocks[block]));
     }
   }
   return {};
@@ -221,8 +218,9 @@ OutputTensor checked_output(const StateTensor& tensor, const TensorDigest& diges
               const std::size_t start = block * digest_block_bytes;
               const auto bytes = tensor.bytes.subspan(start, std::min(digest_block_bytes, tensor.bytes.size() - start));
               if (const BlockHash hash = hash_block(bytes); hash != digest.blocks[block]) {
-                return damaged("{}, block {} of {}, has the hash {} in memory, but {} when its digest was taken; no checkpoint was written",
-                               tensor.name, block, digest.blocks.size(), hex(hash), hex(digest.blocks[block]));
+                return differs_error(
+                    "{}, block {} of {}, has the hash {} in memory, but {} when its digest was taken; no checkpoint was written",
+                    tensor.name, block, digest.blocks.size(), hex(hash), hex(digest.blocks[block]));
               }
               TRY(sink(bytes));
             }
@@ -291,8 +289,8 @@ Result<void> write_checkpoint(const fs::path& root, std::uint64_t step, const St
   if (exists) {
     if (const auto there = verify_checkpoint(root, step); there.ok()) {
       if (there->info.digest == info.digest && there->info.profile == profile) return {};
-      return damaged("{}: holds {} ({}), which is intact; it is not replaced by {} ({}). Move it away if it is not wanted", target.string(),
-                     hex(there->info.digest), there->info.profile, hex(info.digest), profile);
+      return differs_error("{}: holds {} ({}), which is intact; it is not replaced by {} ({}). Move it away if it is not wanted",
+                           target.string(), hex(there->info.digest), there->info.profile, hex(info.digest), profile);
     }
   }
   const auto write = [&]() -> Result<void> {

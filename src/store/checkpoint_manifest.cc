@@ -19,7 +19,7 @@ constexpr std::size_t digest_digits = 64;
 
 template <typename... Args>
 Error damaged(std::string_view name, fmt::format_string<Args...> text, Args&&... args) {
-  return Error{ErrorKind::differs, fmt::format("{}: {}", name, fmt::format(text, std::forward<Args>(args)...))};
+  return differs_error("{}: {}", name, fmt::format(text, std::forward<Args>(args)...));
 }
 
 // Reads members of the types expected and keeps the first error. What it reads has the right digest, so that only another program's

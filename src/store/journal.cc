@@ -40,13 +40,11 @@ Line write_line(const JournalEntry& entry, std::string_view previous) {
 // Reads a line and checks that it is exactly what write_line makes of its content.
 Result<JournalEntry> read_line(std::string_view text, std::string_view previous, std::string_view name) {
   if (text.size() < line_end_bytes || !text.ends_with(after_hash) || !text.substr(text.size() - line_end_bytes).starts_with(before_hash))
-    return Error{ErrorKind::differs, fmt::format("{}: does not end with its hash: it was changed after it was written", name)};
+    return differs_error("{}: does not end with its hash: it was changed after it was written", name);
   const std::string_view body = text.substr(0, text.size() - line_end_bytes);
   const std::string_view stated = text.substr(body.size() + before_hash.size(), hash_digits);
   const std::string hash = hex(sha256(as_bytes(body)));
-  if (hash != stated)
-    return Error{ErrorKind::differs,
-                 fmt::format("{}: has the hash {}, but says {}: it was changed after it was written", name, hash, stated)};
+  if (hash != stated) return differs_error("{}: has the hash {}, but says {}: it was changed after it was written", name, hash, stated);
 
   auto json = parse_json(text, name);
   if (!json.ok()) return Error{ErrorKind::differs, std::move(json).error().message};
@@ -54,18 +52,17 @@ Result<JournalEntry> read_line(std::string_view text, std::string_view previous,
     const Json* found = json->find(key);
     return found != nullptr && found->is_string() ? &found->string() : nullptr;
   };
-  const auto malformed = [&] {
-    return Error{ErrorKind::differs, fmt::format("{}: is not a journal line of step, digest, verdict, note and previous", name)};
-  };
+  const auto malformed = [&] { return differs_error("{}: is not a journal line of step, digest, verdict, note and previous", name); };
   if (!json->is_object() || !json->contains("step") || !(*json)["step"].is_number_unsigned()) return malformed();
   const std::string *const digest = text_of("digest"), *const verdict = text_of("verdict"), *const before = text_of("previous");
   if (digest == nullptr || verdict == nullptr || before == nullptr) return malformed();
   const auto parsed = parse_digest(*digest);
   if (!parsed.ok()) return malformed();
   if (*before != previous) {
-    return Error{ErrorKind::differs, fmt::format("{}: follows a line with the hash {}, but the one before it has {}: a line was taken out, "
-                                                 "put in or moved",
-                                                 name, *before, previous)};
+    return differs_error(
+        "{}: follows a line with the hash {}, but the one before it has {}: a line was taken out, "
+        "put in or moved",
+        name, *before, previous);
   }
   const std::string* const note = text_of("note");
   JournalEntry entry{(*json)["step"].get<std::uint64_t>(), *parsed, *verdict, note == nullptr ? std::string() : *note};
@@ -89,7 +86,7 @@ Result<Checked> check(std::string_view text, std::string_view name) {
       // A crash leaves the beginning of a line. More than a whole line without its line feed is another flaw.
       const std::size_t hash = text.find(before_hash);
       if (hash != std::string_view::npos && text.size() > hash + line_end_bytes)
-        return Error{ErrorKind::differs, fmt::format("{}: does not end with its hash: it was changed after it was written", line_name)};
+        return differs_error("{}: does not end with its hash: it was changed after it was written", line_name);
       checked.torn_bytes = text.size();
       break;
     }

@@ -178,7 +178,7 @@ Result<CheckpointReader> open_newest(const RunDirectory& run) {
     if (reader.ok()) return reader;
     log_warning("checkpoint {} is passed over: {}", steps.back(), reader.error().message);
   }
-  return Error{ErrorKind::differs, fmt::format("{}: no checkpoint of the run is intact (see the warnings)", run.root.string())};
+  return differs_error("{}: no checkpoint of the run is intact (see the warnings)", run.root.string());
 }
 
 Result<CheckpointReader> open_selected(const RunDirectory& run, const std::string& selector) {

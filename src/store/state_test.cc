@@ -8,7 +8,7 @@
 namespace godwit::store {
 namespace {
 
-struct Memory {
+struct HashedMemory {
   std::vector<std::vector<std::byte>> bytes;
   StateList list;
   void add(std::string name, std::string dtype, std::vector<std::uint64_t> shape, std::size_t size) {
@@ -19,7 +19,7 @@ struct Memory {
 };
 
 TEST(State, TheDigestIsThatOfEachTensorWhateverTheThreads) {
-  Memory memory;
+  HashedMemory memory;
   memory.bytes.reserve(5);
   memory.add("run.step", "U64", {}, 8);
   memory.add("empty", "F32", {0, 4}, 0);

@@ -9,17 +9,13 @@ namespace {
 
 using model::Parameter;
 
-std::int64_t aligned(std::int64_t bytes) {
-  return (bytes + GODWIT_ALIGNMENT - 1) / GODWIT_ALIGNMENT * GODWIT_ALIGNMENT;
-}
-
 // The layout: every parameter's weight, m, v one after the other.
 std::vector<State::Place> layout(const model::Model& model, std::int64_t& total) {
   std::vector<State::Place> places;
   total = 0;
   const auto take = [&](const Parameter& p) {
     const std::int64_t at = total;
-    total += aligned(p.shape.count() * 4);
+    total += device::aligned(p.shape.count() * 4);
     return at;
   };
   for (const Parameter& p : model.parameters()) {

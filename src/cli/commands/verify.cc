@@ -73,10 +73,9 @@ Result<std::string> check_checkpoint(const store::RunDirectory& run, std::uint64
   TRY_ASSIGN(const store::CheckpointContent content, store::verify_checkpoint(run.checkpoints(), step));
   if (journal.ok()) {
     const auto digest = committed(*journal, step);
-    if (!digest) return Error{ErrorKind::differs, fmt::format("its own digests hold, but the journal has no line for step {}", step)};
+    if (!digest) return differs_error("its own digests hold, but the journal has no line for step {}", step);
     if (*digest != content.info.digest) {
-      return Error{ErrorKind::differs,
-                   fmt::format("its own digests hold and give {}, but the journal committed {}", hex(content.info.digest), hex(*digest))};
+      return differs_error("its own digests hold and give {}, but the journal committed {}", hex(content.info.digest), hex(*digest));
     }
   }
   return hex(content.info.digest);
@@ -86,7 +85,7 @@ Result<std::string> check_best(const store::RunDirectory& run, const std::vector
   TRY_ASSIGN(const auto best, store::read_best(run));
   if (!best) return std::string("none yet");
   if (std::ranges::find(steps, best->step) == steps.end()) {
-    return Error{ErrorKind::differs, fmt::format("names step {}, of which there is no checkpoint", best->step)};
+    return differs_error("names step {}, of which there is no checkpoint", best->step);
   }
   return fmt::format("step {}, validation loss {}", best->step, best->validation_loss);
 }
@@ -123,7 +122,7 @@ Result<std::string> check_weight(const store::ModelSource& source, std::size_t i
   values.resize(static_cast<std::size_t>(parameter.shape.count()));
   TRY(source.read(index, values));
   const auto wrong = std::ranges::count_if(values, [](float value) { return !std::isfinite(value); });
-  if (wrong > 0) return Error{ErrorKind::differs, fmt::format("{} of {} values are not finite numbers", wrong, values.size())};
+  if (wrong > 0) return differs_error("{} of {} values are not finite numbers", wrong, values.size());
   return std::string();
 }
 
