@@ -1,6 +1,8 @@
 // godwit status: where a run stands, from its files alone; never disturbs it.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <memory>
 #include <thread>
@@ -24,6 +26,9 @@ struct LastMetrics {
   Json evaluated;
 };
 
+constexpr std::array<std::string_view, 4> shown_metrics{"loss", "lr", "grad_norm", "tokens_per_s"};
+
+// Lines that do not hold these as numbers are damaged, and passed over.
 LastMetrics last_metrics(const store::RunDirectory& run) {
   LastMetrics found;
   const auto text = read_file(run.metrics(), std::uint64_t{1} << 34);
@@ -33,9 +38,10 @@ LastMetrics last_metrics(const store::RunDirectory& run) {
     const std::size_t end = rest.find('\n');
     if (end == std::string_view::npos) break;  // a line being written
     const auto json = parse_json(rest.substr(0, end), "metrics.jsonl");
-    if (json.ok() && json->is_object()) {
+    const auto is_number = [&](std::string_view key) { return json->value(key, Json()).is_number(); };
+    if (json.ok() && std::ranges::all_of(shown_metrics, is_number) && is_number("step")) {
       found.last = *json;
-      if (json->contains("validation_loss")) found.evaluated = *json;
+      if (is_number("validation_loss")) found.evaluated = *json;
     }
     rest.remove_prefix(end + 1);
   }
@@ -61,8 +67,8 @@ Result<Json> status_of(const store::RunDirectory& run) {
   json["workers"] = Json::array();
   json["faults"] = 0;
   const LastMetrics metrics = last_metrics(run);
-  for (const char* key : {"loss", "lr", "grad_norm", "tokens_per_s"}) {
-    if (metrics.last.is_object() && metrics.last.contains(key)) json[key] = metrics.last[key];
+  for (const std::string_view key : shown_metrics) {
+    if (metrics.last.contains(key)) json[key] = metrics.last[key];
   }
   if (metrics.evaluated.is_object()) {
     json["validation_loss"] = metrics.evaluated["validation_loss"];
