@@ -62,14 +62,14 @@ const char* Json::type_name() const {
 }
 
 bool Json::to_bool() const {
-  CHECK(is_boolean(), "a {} was asked for its boolean", type_name());
+  CHECK(is_boolean(), "JSON of type {} was asked for its boolean", type_name());
   return std::get<bool>(value_);
 }
 
 std::int64_t Json::to_signed() const {
   if (is_number_unsigned()) return static_cast<std::int64_t>(std::get<std::uint64_t>(value_));
   if (is_number_float()) return static_cast<std::int64_t>(std::get<double>(value_));
-  CHECK(is_number(), "a {} was asked for its number", type_name());
+  CHECK(is_number(), "JSON of type {} was asked for its number", type_name());
   return std::get<std::int64_t>(value_);
 }
 
@@ -84,19 +84,19 @@ double Json::to_double() const {
 }
 
 const std::string& Json::string() const {
-  CHECK(is_string(), "a {} was asked for its string", type_name());
+  CHECK(is_string(), "JSON of type {} was asked for its string", type_name());
   return std::get<std::string>(value_);
 }
 
 std::size_t Json::size() const {
   if (is_array()) return std::get<std::vector<Json>>(value_).size();
   if (is_object()) return std::get<std::vector<Member>>(value_).size();
-  CHECK(is_null(), "a {} was asked for its size", type_name());
+  CHECK(is_null(), "JSON of type {} was asked for its size", type_name());
   return 0;
 }
 
 const Json* Json::begin() const {
-  CHECK(is_array() || is_null(), "a {} was asked for its items", type_name());
+  CHECK(is_array() || is_null(), "JSON of type {} was asked for its items", type_name());
   return is_null() ? nullptr : std::get<std::vector<Json>>(value_).data();
 }
 
@@ -123,7 +123,7 @@ Json& Json::operator[](std::size_t index) {
 
 Json& Json::push_back(Json item) {
   if (is_null()) *this = array();
-  CHECK(is_array(), "an item was added to a {}", type_name());
+  CHECK(is_array(), "an item was added to JSON of type {}", type_name());
   return std::get<std::vector<Json>>(value_).emplace_back(std::move(item));
 }
 
@@ -135,7 +135,7 @@ void Json::erase(std::size_t index) {
 
 const std::vector<Json::Member>& Json::items() const {
   static const std::vector<Member> none;
-  CHECK(is_object() || is_null(), "a {} was asked for its members", type_name());
+  CHECK(is_object() || is_null(), "JSON of type {} was asked for its members", type_name());
   return is_null() ? none : std::get<std::vector<Member>>(value_);
 }
 

@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace godwit {
 namespace {
@@ -107,6 +110,50 @@ TEST(Json, LargeObjectsCostLinearTime) {
   auto json = parse_json(text, "x").value();  // n² would take minutes here
   EXPECT_EQ(json.size(), 200000u);
   EXPECT_EQ(write_json(json), text);
+}
+
+TEST(Json, BracesMakeObjectsOfPairsAndArraysOfTheRest) {
+  const std::vector<std::string> names{"a", "b"};
+  EXPECT_EQ(write_json({{"n", 1}, {"list", {1, -2, 0.5}}, {"names", names}, {"in", {{"x", nullptr}}}, {"t", true}}),
+            R"({"n":1,"list":[1,-2,0.5],"names":["a","b"],"in":{"x":null},"t":true})");
+  EXPECT_EQ(write_json({{"a", 1}, 2}), R"([["a",1],2])");
+  EXPECT_EQ(write_json(Json::array({{"a", 1}})), R"([["a",1]])");
+  EXPECT_EQ(write_json(Json::object()), "{}");
+  EXPECT_EQ(write_json(Json::array()), "[]");
+}
+
+TEST(Json, MembersAreFoundAddedReplacedAndErased) {
+  Json json;
+  json["b"] = 1;
+  json["a"]["deep"].push_back("x");
+  json["b"] = std::uint64_t{18446744073709551615u};
+  json.add("c", 2);
+  EXPECT_EQ(write_json(json), R"({"b":18446744073709551615,"a":{"deep":["x"]},"c":2})");
+  EXPECT_EQ(json.find("none"), nullptr);
+  EXPECT_EQ(Json(3).find("none"), nullptr);
+  EXPECT_EQ(json.value("none", 7), 7);
+  EXPECT_EQ(json.value("c", 7), 2);
+  json.erase("a");
+  EXPECT_EQ(write_json(json), R"({"b":18446744073709551615,"c":2})");
+  EXPECT_DEATH(static_cast<void>(std::as_const(json)["none"]), "member none was asked of");
+  EXPECT_DEATH(static_cast<void>(json["c"].string()), "JSON of type number was asked for its string");
+  EXPECT_DEATH(static_cast<void>(json.begin()), "JSON of type object was asked for its items");
+}
+
+TEST(Json, NumbersCompareByValueAndNothingElseIsEqualAcrossKinds) {
+  EXPECT_EQ(Json(1), Json(1u));
+  EXPECT_EQ(Json(1), Json(1.0));
+  EXPECT_NE(Json(-1), Json(18446744073709551615u));
+  EXPECT_NE(Json(0), Json(false));
+  EXPECT_NE(Json(), Json(0));
+  EXPECT_NE(Json("1"), Json(1));
+  EXPECT_EQ((Json{{"a", {1, 2.0}}}), (Json{{"a", {1.0, 2u}}}));
+  EXPECT_NE((Json{{"a", 1}, {"b", 2}}), (Json{{"b", 2}, {"a", 1}}));
+}
+
+TEST(Json, WritesIndentedAndEscaped) {
+  EXPECT_EQ(write_json({{"a", {1, Json::array(), Json::object()}}, {"b", "\"\\/\b\f\n\r\t\x1f\x7f"}}, 2),
+            "{\n  \"a\": [\n    1,\n    [],\n    {}\n  ],\n  \"b\": \"\\\"\\\\/\\b\\f\\n\\r\\t\\u001f\x7f\"\n}");
 }
 
 TEST(Json, WritesWhatReadsBack) {
