@@ -186,7 +186,9 @@ class Forward {
     transpose_rows(gathered_keys_, keys, keys_ + at * key_words_);
     Word* values = values_ + at / Dot::per_word * value_width_;
     if constexpr (Dot::per_word == 1) gathered_values_.words = values;
-    const bool gathered = Dot::per_word == 2 && head.value.data == head.key_left.data;  // a latent is key and value
+    // A latent is key and value: its rows are there already.
+    const bool gathered = Dot::per_word == 2 && head.value.data == head.key_left.data && head.value.stride == head.key_left.stride &&
+                          head.value.width <= head.key_left.width;
     for (std::int64_t i = 0; i < keys && !gathered; ++i) gather_row(gathered_values_, i, head.value, {}, first_key + i);
     if constexpr (Dot::per_word == 2) pair_rows(gathered ? gathered_keys_ : gathered_values_, keys, widths_.value, values);
   }

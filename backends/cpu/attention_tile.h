@@ -15,6 +15,7 @@
 #include "gemm_pack.h"
 #include "gemm_tile.h"
 #include "simd.h"
+#include "workspace.h"
 
 namespace godwit::cpu::GODWIT_ISA::attend {
 
@@ -36,10 +37,6 @@ inline constexpr int tile_vectors = 3;
 inline constexpr int tile_rows = 4;
 inline constexpr int tile_vectors = 1;
 #endif
-
-[[nodiscard]] constexpr std::int64_t round_up(std::int64_t x, std::int64_t multiple) {
-  return (x + multiple - 1) / multiple * multiple;
-}
 
 inline I32 load_words(const Word* p) {
   return loadi(reinterpret_cast<const std::int32_t*>(p));
@@ -461,23 +458,6 @@ inline float largest_lane(F32 x) {
 }
 
 inline constexpr float nan32 = std::bit_cast<float>(0x7FC00000u);
-
-// Hands out parts of the workspace. Over a null base it only counts, so that one function describes both size and places.
-class Carve {
- public:
-  explicit Carve(std::byte* base) : base_(base) {}
-  template <typename T>
-  T* take(std::int64_t count) {
-    std::byte* at = base_ == nullptr ? nullptr : base_ + used_;
-    used_ += round_up(count * static_cast<std::int64_t>(sizeof(T)), 64);
-    return reinterpret_cast<T*>(at);
-  }
-  [[nodiscard]] std::int64_t used() const { return used_; }
-
- private:
-  std::byte* base_;
-  std::int64_t used_ = 0;
-};
 
 // Levels of the aligned tree over the segments of `count` indices that must wait for a partner: none for one segment.
 [[nodiscard]] constexpr int waiting_levels(std::int64_t count) {

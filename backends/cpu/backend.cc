@@ -1,92 +1,32 @@
 // The CPU as a chip: opens the pool, chooses kernels by instruction set, executes programs at once, op by op, in the caller's thread and
 // the pool's.
+#include <unistd.h>
+
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
+#include <deque>
 #include <memory>
-#include <new>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "float_mode.h"
 #include "godwit/backend.h"
+#include "instruction_set.h"
 #include "kernel.h"
+#include "memory.h"
+#include "packing.h"
 #include "pool.h"
-
-#include <sys/mman.h>
-#include <unistd.h>
+#include "step.h"
 
 namespace godwit::cpu {
 
-namespace scalar {
-extern const std::span<const Kernel* const> kernels;
-}
-#if defined(GODWIT_HAS_avx2)
-namespace avx2 {
-extern const std::span<const Kernel* const> kernels;
-}
-#endif
-#if defined(GODWIT_HAS_avx512)
-namespace avx512 {
-extern const std::span<const Kernel* const> kernels;
-}
-#endif
-#if defined(GODWIT_HAS_avx512_bf16)
-namespace avx512_bf16 {
-extern const std::span<const Kernel* const> kernels;
-}
-#endif
-
-std::int64_t Call::integer(std::string_view name) const {
-  for (const godwit_attribute& attribute : attributes) {
-    if (name == attribute.name) return attribute.is_real ? static_cast<std::int64_t>(attribute.real) : attribute.integer;
-  }
-  std::fprintf(stderr, "cpu backend: an op was given no attribute %.*s\n", static_cast<int>(name.size()), name.data());
-  std::abort();
-}
-
-double Call::real(std::string_view name) const {
-  for (const godwit_attribute& attribute : attributes) {
-    if (name == attribute.name) return attribute.is_real ? attribute.real : static_cast<double>(attribute.integer);
-  }
-  std::fprintf(stderr, "cpu backend: an op was given no attribute %.*s\n", static_cast<int>(name.size()), name.data());
-  std::abort();
-}
-
 namespace {
-
-struct InstructionSet {
-  const char* name;
-  bool present;
-  std::span<const Kernel* const> kernels;
-};
-
-// Worst first. The tables are constant-initialised by the kernels' own files; they are read only after main began.
-std::vector<InstructionSet> instruction_sets() {
-  std::vector<InstructionSet> sets = {{"scalar", true, scalar::kernels}};
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  [[maybe_unused]] const bool avx2_present =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-  [[maybe_unused]] const bool avx512_present = avx2_present && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                                               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-#endif
-#if defined(GODWIT_HAS_avx2)
-  sets.push_back({"avx2", avx2_present, avx2::kernels});
-#endif
-#if defined(GODWIT_HAS_avx512)
-  sets.push_back({"avx512", avx512_present, avx512::kernels});
-#endif
-#if defined(GODWIT_HAS_avx512_bf16)
-  sets.push_back({"avx512_bf16", avx512_present && __builtin_cpu_supports("avx512bf16"), avx512_bf16::kernels});
-#endif
-  return sets;
-}
 
 __attribute__((format(printf, 3, 4))) godwit_status fail(godwit_error* error, godwit_status status, const char* format, ...) {
   if (error != nullptr) {
@@ -99,18 +39,6 @@ __attribute__((format(printf, 3, 4))) godwit_status fail(godwit_error* error, go
   return status;
 }
 
-std::string processor_name() {
-  std::ifstream file("/proc/cpuinfo");
-  std::string line;
-  while (std::getline(file, line)) {
-    if (line.starts_with("model name")) {
-      const std::size_t colon = line.find(": ");
-      if (colon != std::string::npos) return line.substr(colon + 2);
-    }
-  }
-  return "CPU";
-}
-
 }  // namespace
 
 }  // namespace godwit::cpu
@@ -118,16 +46,20 @@ std::string processor_name() {
 using godwit::cpu::Call;
 using godwit::cpu::fail;
 using godwit::cpu::Kernel;
+using godwit::cpu::Mapping;
+using godwit::cpu::PackedWeights;
+using godwit::cpu::Packing;
 using godwit::cpu::Pool;
-using godwit::cpu::View;
+using godwit::cpu::Step;
+using godwit::cpu::step_of;
 
 struct godwit_device {
   std::string name;
   std::string isa;
   std::span<const Kernel* const> kernels;
   std::unique_ptr<Pool> pool;
-  std::byte* workspace = nullptr;
-  std::int64_t workspace_bytes = 0;
+  Mapping workspace;
+  PackedWeights packed_weights;
   std::atomic<bool> aborted{false};
   bool profile = false;
 };
@@ -135,7 +67,7 @@ struct godwit_device {
 struct godwit_buffer {
   void* memory = nullptr;
   std::int64_t bytes = 0;
-  bool owned = false;
+  Mapping owned;  // empty where the caller's memory is wrapped
 };
 
 struct godwit_queue {
@@ -148,21 +80,6 @@ struct godwit_event {
 
 namespace {
 
-constexpr std::int64_t page = 4096;
-constexpr std::int64_t huge_page = std::int64_t{2} << 20;
-
-// Anonymous memory; on huge pages where it is large and the kernel gives them.
-void* map_memory(std::int64_t bytes) {
-  void* memory = mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return nullptr;
-  if (bytes >= huge_page) madvise(memory, static_cast<std::size_t>(bytes), MADV_HUGEPAGE);
-  return memory;
-}
-
-std::int64_t mapped(std::int64_t bytes) {
-  return (bytes + page - 1) / page * page + (bytes == 0 ? page : 0);
-}
-
 const Kernel* find_kernel(const godwit_device& device, const char* op) {
   for (const Kernel* kernel : device.kernels) {
     if (std::strcmp(kernel->op, op) == 0) return kernel;
@@ -170,75 +87,17 @@ const Kernel* find_kernel(const godwit_device& device, const char* op) {
   return nullptr;
 }
 
-View view_of(const godwit_tensor& tensor) {
-  View view;
-  view.dtype = tensor.dtype;
-  view.rank = tensor.rank;
-  std::copy(std::begin(tensor.shape), std::end(tensor.shape), std::begin(view.shape));
-  return view;
-}
-
 std::int64_t tensor_bytes(const godwit_tensor& tensor) {
-  return view_of(tensor).count() * (tensor.dtype == GODWIT_BF16 ? 2 : 4);
-}
-
-// One op, ready to run: views whose data is filled in at each run.
-struct Step {
-  const Kernel* kernel = nullptr;
-  std::vector<std::int32_t> tensors;  // inputs, then outputs
-  std::vector<View> views;            // the same
-  std::size_t input_count = 0;
-  std::vector<std::string> attribute_names;
-  std::vector<godwit_attribute> attributes;
-  const std::byte* packed = nullptr;  // its weight in the kernel's own layout
-  bool unneeded = false;              // whoever reads its output reads a packed layout made without it
-  std::int64_t runs = 0;              // counted where the device was opened with profile = 1
-  std::int64_t nanoseconds = 0;
-
-  [[nodiscard]] Call call(godwit_device& device) const {
-    Call call;
-    call.in = std::span(views).first(input_count);
-    call.out = std::span(views).subspan(input_count);
-    call.attributes = attributes;
-    call.pool = device.pool.get();
-    call.workspace = device.workspace;
-    call.packed = packed;
-    return call;
-  }
-};
-
-Step step_of(const godwit_program& program, const godwit_op& op, const Kernel* kernel) {
-  Step step;
-  step.kernel = kernel;
-  step.input_count = static_cast<std::size_t>(op.input_count);
-  step.tensors.assign(op.inputs, op.inputs + op.input_count);
-  step.tensors.insert(step.tensors.end(), op.outputs, op.outputs + op.output_count);
-  for (const std::int32_t index : step.tensors) step.views.push_back(view_of(program.tensors[index]));
-  step.attributes.assign(op.attributes, op.attributes + op.attribute_count);
-  for (const godwit_attribute& attribute : step.attributes) step.attribute_names.emplace_back(attribute.name);
-  for (std::size_t i = 0; i < step.attributes.size(); ++i) step.attributes[i].name = step.attribute_names[i].c_str();
-  return step;
+  return godwit::cpu::view_of(tensor).count() * (tensor.dtype == GODWIT_BF16 ? 2 : 4);
 }
 
 }  // namespace
 
-// A weight in the layout of the kernels that multiply by it, made again in every refresh.
-struct Packing {
-  const Kernel* kernel = nullptr;
-  std::int32_t weight = 0;  // the tensor the kernel names, and the one it is packed from
-  std::int32_t source = 0;
-  Step step;  // the first that uses it, its weight replaced by the source
-  std::int64_t offset = 0;
-  std::int64_t bytes = 0;
-};
-
 struct godwit_prepared {
-  ~godwit_prepared();
   godwit_device* device = nullptr;
+  std::deque<std::string> names;  // of attributes
   std::vector<Step> steps;
   std::vector<Packing> packings;
-  std::byte* private_memory = nullptr;
-  std::int64_t private_bytes = 0;
   std::size_t refresh_count = 0;
   std::int64_t workspace_bytes = 0;
   struct Place {
@@ -252,80 +111,7 @@ struct godwit_prepared {
   std::int64_t persistent_bytes = 0;
 };
 
-godwit_prepared::~godwit_prepared() {
-  if (private_memory != nullptr) munmap(private_memory, static_cast<std::size_t>(private_bytes));
-}
-
 namespace {
-
-constexpr std::size_t weight_input = 1;  // Kernel::pack
-
-// Finds the weights that are multiplied by: what only a refresh changes. Where a weight is a rounded copy of a state, it is packed from the
-// state itself, and a copy that nobody else reads is not made.
-void plan_packings(const godwit_program& program, godwit_prepared& made) {
-  std::vector<bool> steady(static_cast<std::size_t>(program.tensor_count));
-  std::vector<std::int32_t> uses(steady.size(), 0);
-  std::vector<std::int32_t> cast_by(steady.size(), -1);
-  for (std::size_t t = 0; t < steady.size(); ++t) {
-    const godwit_role role = program.tensors[t].role;
-    steady[t] = role == GODWIT_DERIVED || role == GODWIT_STATE || role == GODWIT_CONSTANT;
-  }
-  for (std::int32_t i = 0; i < program.op_count; ++i) {
-    const godwit_op& op = program.ops[i];
-    for (std::int32_t k = 0; k < op.input_count; ++k) ++uses[static_cast<std::size_t>(op.inputs[k])];
-    for (std::int32_t k = 0; k < op.output_count; ++k) {
-      const auto t = static_cast<std::size_t>(op.outputs[k]);
-      if (program.tensors[t].role != GODWIT_DERIVED) steady[t] = false;
-      if (i < program.refresh_count && std::strcmp(op.name, "cast") == 0) cast_by[t] = i;
-    }
-  }
-  for (std::size_t i = made.refresh_count; i < made.steps.size(); ++i) {
-    Step& step = made.steps[i];
-    if (step.kernel->pack == nullptr) continue;
-    const std::int32_t weight = step.tensors[weight_input];
-    const auto at = static_cast<std::size_t>(weight);
-    if (!steady[at]) continue;
-    auto packing = std::find_if(made.packings.begin(), made.packings.end(), [&](const Packing& known) {
-      return known.weight == weight && std::strcmp(known.kernel->layout, step.kernel->layout) == 0;
-    });
-    if (packing == made.packings.end()) {
-      Packing fresh;
-      fresh.kernel = step.kernel;
-      fresh.weight = fresh.source = weight;
-      fresh.step = step;
-      const bool rounded = cast_by[at] >= 0 && step.views[weight_input].bf16();
-      if (rounded) {
-        const godwit_op& cast = program.ops[cast_by[at]];
-        if (program.tensors[cast.inputs[0]].dtype == GODWIT_F32) fresh.source = cast.inputs[0];
-      }
-      fresh.step.tensors[weight_input] = fresh.source;
-      fresh.step.views[weight_input] = view_of(program.tensors[fresh.source]);
-      Call call;
-      call.in = std::span(step.views).first(step.input_count);
-      call.out = std::span(step.views).subspan(step.input_count);
-      call.attributes = step.attributes;
-      fresh.bytes = (step.kernel->packed_bytes(call) + GODWIT_ALIGNMENT - 1) / GODWIT_ALIGNMENT * GODWIT_ALIGNMENT;
-      fresh.offset = made.private_bytes;
-      made.private_bytes += fresh.bytes;
-      made.packings.push_back(std::move(fresh));
-      packing = made.packings.end() - 1;
-    }
-    if (packing->source != weight && --uses[at] == 0) made.steps[static_cast<std::size_t>(cast_by[at])].unneeded = true;
-  }
-}
-
-// Where plan_packings' layouts lie: each step that multiplies by a packed weight gets its place.
-void place_packings(godwit_prepared& made) {
-  for (std::size_t i = made.refresh_count; i < made.steps.size(); ++i) {
-    Step& step = made.steps[i];
-    if (step.kernel->pack == nullptr) continue;
-    for (const Packing& packing : made.packings) {
-      if (packing.weight == step.tensors[weight_input] && std::strcmp(packing.kernel->layout, step.kernel->layout) == 0) {
-        step.packed = made.private_memory + packing.offset;
-      }
-    }
-  }
-}
 
 const char* const profiles[] = {"exact/1", nullptr};
 
@@ -396,7 +182,6 @@ godwit_status open_device(int32_t index, const godwit_option* options, int32_t o
 }
 
 void close_device(godwit_device* device) {
-  if (device->workspace != nullptr) munmap(device->workspace, static_cast<std::size_t>(device->workspace_bytes));
   delete device;
 }
 
@@ -406,9 +191,12 @@ godwit_status describe(godwit_device* device, godwit_device_info* info, godwit_e
 
 godwit_status buffer_create(godwit_device*, int64_t bytes, godwit_buffer** buffer, godwit_error* error) {
   if (bytes < 0) return fail(error, GODWIT_INVALID, "a buffer cannot have %lld bytes", static_cast<long long>(bytes));
-  void* memory = map_memory(mapped(bytes));
-  if (memory == nullptr) return fail(error, GODWIT_OUT_OF_MEMORY, "no memory for a buffer of %lld bytes", static_cast<long long>(bytes));
-  *buffer = new godwit_buffer{memory, bytes, true};
+  Mapping memory(bytes);
+  if (memory.data() == nullptr) {
+    return fail(error, GODWIT_OUT_OF_MEMORY, "no memory for a buffer of %lld bytes", static_cast<long long>(bytes));
+  }
+  std::byte* data = memory.data();
+  *buffer = new godwit_buffer{data, bytes, std::move(memory)};
   return GODWIT_OK;
 }
 
@@ -416,7 +204,7 @@ godwit_status buffer_wrap(godwit_device*, void* memory, int64_t bytes, godwit_bu
   if (reinterpret_cast<std::uintptr_t>(memory) % GODWIT_ALIGNMENT != 0) {
     return fail(error, GODWIT_INVALID, "wrapped memory must be aligned to %d bytes", GODWIT_ALIGNMENT);
   }
-  *buffer = new godwit_buffer{memory, bytes, false};
+  *buffer = new godwit_buffer{memory, bytes, Mapping()};
   return GODWIT_OK;
 }
 
@@ -425,8 +213,6 @@ void* buffer_host(godwit_buffer* buffer) {
 }
 
 void buffer_destroy(godwit_buffer* buffer) {
-  if (buffer == nullptr) return;
-  if (buffer->owned) munmap(buffer->memory, static_cast<std::size_t>(mapped(buffer->bytes)));
   delete buffer;
 }
 
@@ -477,8 +263,8 @@ void event_destroy(godwit_event* event) {
 const char* kernel_for(godwit_device* device, const godwit_program* program, int32_t op) {
   const Kernel* kernel = find_kernel(*device, program->ops[op].name);
   if (kernel == nullptr) return nullptr;
-  const Step step = step_of(*program, program->ops[op], kernel);
-  return kernel->variant(step.call(*device));
+  std::deque<std::string> names;
+  return kernel->variant(step_of(*program, program->ops[op], kernel, names).call(*device->pool, nullptr));
 }
 
 godwit_status prepare(godwit_device* device, const godwit_program* program, godwit_prepared** prepared, godwit_error* error) {
@@ -498,32 +284,21 @@ godwit_status prepare(godwit_device* device, const godwit_program* program, godw
     const godwit_op& op = program->ops[i];
     const Kernel* kernel = find_kernel(*device, op.name);
     if (kernel == nullptr) return fail(error, GODWIT_UNSUPPORTED, "the cpu backend has no kernel for the op %s", op.name);
-    made->steps.push_back(step_of(*program, op, kernel));
-    if (kernel->variant(made->steps.back().call(*device)) == nullptr)
+    made->steps.push_back(step_of(*program, op, kernel, made->names));
+    if (kernel->variant(made->steps.back().call(*device->pool, nullptr)) == nullptr)
       return fail(error, GODWIT_UNSUPPORTED, "the cpu backend has no kernel for the op %s at these types", op.name);
   }
-  plan_packings(*program, *made);
-  if (made->private_bytes > 0) {
-    made->private_bytes = mapped(made->private_bytes);
-    made->private_memory = static_cast<std::byte*>(map_memory(made->private_bytes));
-    if (made->private_memory == nullptr) {
-      return fail(error, GODWIT_OUT_OF_MEMORY, "no memory for %lld bytes of packed weights", static_cast<long long>(made->private_bytes));
-    }
-    place_packings(*made);
-  }
+  made->packings = godwit::cpu::plan_packings(*program, made->steps);
   for (const Step& step : made->steps) {
-    if (step.kernel->workspace != nullptr) {
-      made->workspace_bytes = std::max(made->workspace_bytes, step.kernel->workspace(step.call(*device)));
-    }
+    if (step.kernel->workspace == nullptr) continue;
+    made->workspace_bytes = std::max(made->workspace_bytes, step.kernel->workspace(step.call(*device->pool, nullptr)));
   }
-  if (made->workspace_bytes > device->workspace_bytes) {
-    const std::int64_t bytes = mapped(made->workspace_bytes);
-    void* memory = map_memory(bytes);
-    if (memory == nullptr)
-      return fail(error, GODWIT_OUT_OF_MEMORY, "no memory for a workspace of %lld bytes", static_cast<long long>(bytes));
-    if (device->workspace != nullptr) munmap(device->workspace, static_cast<std::size_t>(device->workspace_bytes));
-    device->workspace = static_cast<std::byte*>(memory);
-    device->workspace_bytes = bytes;
+  if (made->workspace_bytes > device->workspace.bytes()) {
+    Mapping larger(made->workspace_bytes);
+    if (larger.data() == nullptr) {
+      return fail(error, GODWIT_OUT_OF_MEMORY, "no memory for a workspace of %lld bytes", static_cast<long long>(made->workspace_bytes));
+    }
+    device->workspace = std::move(larger);
   }
   *prepared = made.release();
   return GODWIT_OK;
@@ -531,7 +306,8 @@ godwit_status prepare(godwit_device* device, const godwit_program* program, godw
 
 godwit_status prepared_describe(godwit_prepared* prepared, godwit_prepared_info* info, godwit_error*) {
   info->workspace_bytes = prepared->workspace_bytes;
-  info->private_bytes = prepared->private_bytes;
+  info->private_bytes = 0;
+  for (const Packing& packing : prepared->packings) info->private_bytes += packing.bytes;
   return GODWIT_OK;
 }
 
@@ -565,25 +341,27 @@ godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part pa
     if (device.aborted.load(std::memory_order_relaxed)) return fail(error, GODWIT_ABORTED, "the device was told to give up its work");
     Step& step = prepared->steps[i];
     if (step.unneeded) continue;
+    if (step.weight_packed && step.packed == nullptr) return fail(error, GODWIT_INVALID, "the program is run before its refresh part");
     for (std::size_t k = 0; k < step.tensors.size(); ++k) {
       step.views[k].data = address(step.tensors[k]);
       if (step.views[k].data == nullptr) return unbound(step.tensors[k]);
     }
     if (!device.profile) {
-      step.kernel->run(step.call(device));
+      step.kernel->run(step.call(*device.pool, device.workspace.data()));
       continue;
     }
     const auto before = std::chrono::steady_clock::now();
-    step.kernel->run(step.call(device));
+    step.kernel->run(step.call(*device.pool, device.workspace.data()));
     step.nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - before).count();
     ++step.runs;
   }
   for (std::size_t i = 0; part == GODWIT_PART_REFRESH && i < prepared->packings.size(); ++i) {
     Packing& packing = prepared->packings[i];
-    View& source = packing.step.views[weight_input];
-    source.data = address(packing.source);
-    if (source.data == nullptr) return unbound(packing.source);
-    packing.kernel->pack(packing.step.call(device), prepared->private_memory + packing.offset);
+    void* source = address(packing.source);
+    if (source == nullptr) return unbound(packing.source);
+    if (!godwit::cpu::pack(packing, prepared->steps, device.packed_weights, source, *device.pool)) {
+      return fail(error, GODWIT_OUT_OF_MEMORY, "no memory for %lld bytes of packed weights", static_cast<long long>(packing.bytes));
+    }
   }
   if (!godwit::cpu::in_ieee_mode()) return fail(error, GODWIT_FAILED, "the floating-point mode was changed while a program ran");
   return GODWIT_OK;

@@ -45,7 +45,8 @@ struct Call {
   std::span<const godwit_attribute> attributes;
   Pool* pool = nullptr;
   std::byte* workspace = nullptr;     // at least workspace(call) bytes, 64-byte aligned, undefined content; shared by all ops of a device
-  const std::byte* packed = nullptr;  // the weight in the kernel's own layout (Kernel::pack), or null: it is read as it is
+  bool weight_packed = false;         // in[1] comes in the kernel's own layout (Kernel::pack) and is not read itself:
+  const std::byte* packed = nullptr;  // here, in run
 
   [[nodiscard]] std::int64_t integer(std::string_view name) const;
   [[nodiscard]] double real(std::string_view name) const;
@@ -60,7 +61,7 @@ struct Kernel {
   std::int64_t (*workspace)(const Call& call);  // null: none
   void (*run)(const Call& call);
   // A kernel that multiplies by the matrix in[1] can have it in a layout of its own where it is a weight: made by `pack` whenever state has
-  // changed, then handed to workspace and run as Call::packed. In `pack` in[1] may be f32 where the op takes bf16: packing rounds.
+  // changed, then handed to run as Call::packed. In `pack` in[1] may be f32 where the op takes bf16: packing rounds.
   std::int64_t (*packed_bytes)(const Call& call) = nullptr;
   void (*pack)(const Call& call, std::byte* to) = nullptr;
   // Equal for calls whose in[1], if the same tensor, is packed alike.

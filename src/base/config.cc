@@ -1,4 +1,5 @@
 #include "base/config.h"
+
 #include <fmt/format.h>
 
 // toml++ is touched here only. It recurses as deep as values are nested; deep keys are refused before it sees them. Version 3.3 needs two

@@ -1,5 +1,6 @@
 // What a configuration looks like to people: as TOML, as the reference's tables, and the names they may have meant.
 #include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>

@@ -1,4 +1,5 @@
 #include "cli/main.h"
+
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>

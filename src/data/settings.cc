@@ -1,4 +1,5 @@
 #include "data/settings.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 #include "device/device.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 #include "store/checkpoint_manifest.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>

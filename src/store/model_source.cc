@@ -1,4 +1,5 @@
 #include "store/model_source.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>

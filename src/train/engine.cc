@@ -208,9 +208,8 @@ std::vector<const device::Executable*> Engine::executables() const {
 }
 
 Result<void> Engine::state_changed() {
-  TRY(training_->refresh());
-  if (evaluation_) TRY(evaluation_->refresh());
-  return {};
+  evaluation_fresh_ = false;
+  return training_->refresh();
 }
 
 Result<void> Engine::fill(device::Executable& executable, std::span<const data::Sample> samples, float weight, float mtp_weight,
@@ -346,6 +345,8 @@ Result<Engine::Evaluation> Engine::evaluate(const data::Dataset& dataset, const 
   Evaluation result;
   double sum = 0;
   const TensorId logprob = evaluation_->program().find("logprob");
+  if (!evaluation_fresh_) TRY(evaluation_->refresh());
+  evaluation_fresh_ = true;
   std::vector<data::Sample> samples;
   for (std::int64_t i = 0; i < dataset.validation_count(); ++i) {
     TRY_ASSIGN(data::Sample sample, dataset.validation(i));

@@ -99,6 +99,7 @@ class Engine {
 
   State* state_ = nullptr;
   std::int64_t backend_bytes_ = 0;
+  bool evaluation_fresh_ = false;  // the evaluation program has seen the state as it is
   std::unique_ptr<device::Executable> training_, evaluation_, join_, norm_, update_;
   std::vector<Node> nodes_;
   std::size_t root_ = 0;  // the node that holds the step's gradient

@@ -1,4 +1,5 @@
 #include "train/setup.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -130,7 +130,9 @@ TEST_P(HuggingFace, LogitsGradientsAndAdamW) {
 
   // Logits of all rows, also the last of each sequence: an evaluation over T rows without a label for the last.
   {
-    auto prepared = (*device)->prepare(model.training({count * length, count, program::Dtype::f32}, {.gradients = false, .mtp = false, .balance_loss = false, .logits = true, .recompute = false}));
+    auto prepared =
+        (*device)->prepare(model.training({count * length, count, program::Dtype::f32},
+                                          {.gradients = false, .mtp = false, .balance_loss = false, .logits = true, .recompute = false}));
     ASSERT_TRUE(prepared.ok()) << prepared.error().message;
     device::Executable executable = std::move(prepared).value();
     for (std::size_t i = 0; i < model.parameters().size(); ++i) {

@@ -1,6 +1,6 @@
 // godwit list: what this build knows, by name.
-
 #include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/config.h"

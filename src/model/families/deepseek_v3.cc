@@ -450,7 +450,8 @@ Result<std::unique_ptr<Model>> from_config(const Json& config, std::string_view 
   return std::unique_ptr<Model>(std::make_unique<DeepseekV3>(parsed));
 }
 
-// The ladder of small models (MODEL 1.1), and two for measuring: dense30, without a mixture, and ds326. initializer_range ≈ 0.02·sqrt(768 / hidden_size).
+// The ladder of small models (MODEL 1.1), and two for measuring: dense30, without a mixture, and ds326. initializer_range ≈ 0.02·sqrt(768 /
+// hidden_size).
 struct Preset {
   std::string_view name;
   std::int64_t vocabulary, hidden, layers, heads, nope, rope, value, q_rank, kv_rank, dense, expert, experts, top_k, shared, dense_layers;
