@@ -1,9 +1,9 @@
 # Shared by ./run and ./check: the packages of packages.txt and the build. Sourced, not run.
 
-# Installs what is missing; without root it prints the line to run and stops.
+# install_packages FILE: installs what is missing of the packages it lists; without root it prints the line to run and stops.
 install_packages() {
   local wanted missing=()
-  mapfile -t wanted < <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' packages.txt)
+  mapfile -t wanted < <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1")
   mapfile -t missing < <(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null | sed -n 's/^installed //p' | sort -u |
     comm -13 - <(printf '%s\n' "${wanted[@]}" | sort -u))
   [ ${#missing[@]} -eq 0 ] && return

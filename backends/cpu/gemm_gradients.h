@@ -1,11 +1,13 @@
 // dw_e = Σ_samples dyᵀ · x, k down the rows: linear's gradient by the weight and its grouped form.
 //
-// Both operands are packed into panels of at most `packed_bytes` at a time, or read where they are; then blocks of outputs go to the
-// threads.
+// A block of outputs is some columns of dy against some panels of x. The thread that takes it packs its columns of dy, which then stay in
+// its L2. Panels of x are packed once for all blocks if there is one expert; with several, each block packs its expert's.
 #pragma once
 
 #include <algorithm>
 #include <bit>
+#include <limits>
+#include <numeric>
 
 #include "gemm_rows.h"
 
@@ -22,225 +24,373 @@ struct Gradients {
   Groups rows;  // of expert e and sample s: group e · samples + s
 };
 
-// dy is packed like x, in panels of its own width, of which a tile's rows take tile_rows neighbouring lanes at every step: a common
-// multiple of tile_rows and lanes. (Tiles of six lanes of their own cost more to pack than they save.)
-inline constexpr int left_width = 48;
-static_assert(left_width % tile_rows == 0 && left_width % lanes == 0);
-// Rows of dy and x are packed a few at a time along their whole width: read down one panel, each row would lie in another page.
-inline constexpr std::int64_t steps_at_once = 64;
-inline constexpr std::int64_t gradient_pack_rows = 128;  // one thread's item
+// Tiles of 8 × 3 vectors: both operands stream from L2 here, and of all tiles that fit the registers this one needs the fewest bytes a
+// step: its eight lanes of dy are half a cache line.
+#if defined(GODWIT_SIMD_512)
+inline constexpr int gradient_rows = 8;
+inline constexpr int gradient_vectors = 3;
+#else
+inline constexpr int gradient_rows = 4;
+inline constexpr int gradient_vectors = 1;
+#endif
+inline constexpr int gradient_width = gradient_vectors * lanes;
+inline constexpr int left_width = lanes / 2;  // columns of dy that are packed side by side
+static_assert(left_width % gradient_rows == 0 && gradient_rows * gradient_width <= tile_floats);
 
-// f32 operands whose rows lie close enough together are read where they are: packing them would take as long as a tenth of the product.
-// Rows further apart would fill a few sets of the caches only, and a last vector must not reach beyond its row.
+// Rows are packed a few at a time along their whole width: read down one panel, each row would lie in another page.
+inline constexpr std::int64_t steps_at_once = 32;
+inline constexpr std::int64_t gradient_pack_rows = 64;  // one thread's item
+
+// An operand's lanes at step 0 and how many floats apart the steps are: packed, or f32 rows where they are.
+struct Steps {
+  const float* data = nullptr;
+  std::int64_t apart = 0;
+
+  [[nodiscard]] Steps from(std::int64_t step) const { return {data + step * apart, apart}; }
+};
+
+// `steps` steps of gradient_rows lanes of dy and of a panel's columns. Lanes behind the last row are computed too.
+template <typename Chain, int vectors>
+[[gnu::noinline]] void multiply_steps(Steps left, Steps right, std::int64_t steps, const Target& target) {
+  Sums<gradient_rows, vectors> sum;
+  {
+    [[maybe_unused]] const Mode<Chain::flush_mode> mode;
+    begin<Chain, gradient_rows, vectors>(sum);
+    const float* a = left.data;
+    const float* b = right.data;
+    for (const float* end = a + steps * left.apart; a != end; a += left.apart) {
+      F32 column[vectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) column[v] = load(b + v * lanes);
+      b += right.apart;
+#pragma GCC unroll 8
+      for (int i = 0; i < gradient_rows; ++i) {
+        const F32 lane = set1(a[i]);
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) sum[i][v] = Chain::step(lane, column[v], sum[i][v]);
+      }
+    }
+    end<Chain, gradient_rows, vectors>(sum);
+  }
+  put<gradient_rows, vectors>(sum, target);
+}
+
+using MultiplySteps = void (*)(Steps left, Steps right, std::int64_t steps, const Target& target);
+
 template <typename Chain>
-[[nodiscard]] bool read_in_place(Matrix m, std::int64_t columns) {
-  return sizeof(typename Chain::Operand) == 4 && m.stride <= 2048 && columns % lanes == 0;
+[[nodiscard]] MultiplySteps multiply_steps_of(int vectors) {
+  static constexpr auto table = []<int... i>(std::integer_sequence<int, i...>) {
+    return std::array<MultiplySteps, sizeof...(i)>{multiply_steps<Chain, i + 1>...};
+  }
+  (std::make_integer_sequence<int, gradient_vectors>{});
+  return table[static_cast<std::size_t>(vectors - 1)];
+}
+
+// Who packs x: nobody (it is read where it lies), all threads together before the first block, or each block for itself.
+enum class Packer : std::uint8_t { none, all, block };
+
+// A block: `left` columns of dy (a multiple of left_width) and so many panels of x.
+struct GradientBlocks {
+  std::int64_t left = 0;
+  std::int64_t panels = 0;
+  Packer packer = Packer::block;  // of x
+
+  friend bool operator==(const GradientBlocks&, const GradientBlocks&) = default;
+};
+
+struct GradientShape {
+  std::int64_t experts = 0;
+  std::int64_t steps = 0;  // of a typical expert
+  std::int64_t out = 0;
+  std::int64_t in = 0;
+  bool left_in_place = false;  // f32 rows at most 1 KiB apart: packing takes longer than what it saves
+  bool right_in_place = false;
+};
+
+// The blocks with which the last thread should end first, by the cycles a step takes: 4 for eight sums of a vector, some for packing, and
+// 12,000 in all for one more round of the threads. Columns of dy and a panel of x must fit L2 together.
+[[nodiscard]] inline GradientBlocks choose_gradient_blocks(GradientShape shape, int threads) {
+  constexpr std::int64_t l2_floats = std::int64_t{192} << 10;
+  const std::int64_t steps = std::max<std::int64_t>(shape.steps, 1);
+  const std::int64_t fit = std::max<std::int64_t>(l2_floats / steps - gradient_width, 32);
+  const std::int64_t panels = std::max<std::int64_t>(pieces(shape.in, gradient_width), 1);
+  const auto left_cost = [&](std::int64_t left) { return shape.left_in_place ? 0 : pieces(left, lanes) * 5; };
+  const auto block_cost = [&](std::int64_t left, std::int64_t right, Packer packer) {
+    const std::int64_t vectors = std::min(right * gradient_vectors, pieces(shape.in, lanes));
+    return pieces(left, left_width) * vectors * 4 + left_cost(left) + vectors * (packer == Packer::block ? 5 : 3);
+  };
+  GradientBlocks best{.left = left_width, .panels = 1};
+  std::int64_t least = std::numeric_limits<std::int64_t>::max();
+  const auto consider = [&](std::int64_t left, std::int64_t right, Packer packer) {
+    const std::int64_t cost = block_cost(left, right, packer);
+    const std::int64_t whole = std::max<std::int64_t>(shape.out / left, 1) * std::max<std::int64_t>(panels / right, 1) * shape.experts;
+    const std::int64_t down = pieces(shape.out, left);
+    const std::int64_t all =
+        shape.experts * (down * block_cost(shape.out / down, panels, packer) + (pieces(panels, right) - 1) * left_cost(shape.out));
+    const std::int64_t once = packer == Packer::all ? pieces(shape.in, lanes) * 6 / threads + 12000 / steps : 0;
+    // Neither are threads equally fast nor experts equally large: a fourth of a block is lost at the end.
+    const std::int64_t total = std::max(all / threads, pieces(whole, threads) * cost) + (threads == 1 ? 0 : cost / 4) + once;
+    if (total < least) {
+      least = total;
+      best = {left, right, packer};
+    }
+  };
+  for (std::int64_t down = 1; down <= pieces(shape.out, left_width); down += std::max<std::int64_t>(down / 4, 1)) {
+    const std::int64_t left = round_up(pieces(shape.out, down), left_width);
+    if (left > fit && left > 32) continue;
+    if (left < 32 && least != std::numeric_limits<std::int64_t>::max()) break;
+    for (std::int64_t across = 1; across <= panels && across <= 16; ++across) {
+      if (shape.right_in_place) {
+        consider(left, pieces(panels, across), Packer::none);
+        continue;
+      }
+      consider(left, pieces(panels, across), Packer::block);
+      if (shape.experts == 1) consider(left, pieces(panels, across), Packer::all);
+    }
+  }
+  return best;
 }
 
 struct GradientsPlan {
-  Blocks blocks;
+  GradientBlocks blocks;
   bool left_in_place = false;
-  bool right_in_place = false;
-  std::int64_t steps = 0;          // of all groups, at most
-  std::int64_t lefts_at_once = 0;  // columns of dy, a multiple of left_width
-  std::int64_t panels_at_once = 0;
+  std::int64_t steps = 0;           // of all groups, at most
+  std::int64_t panels_at_once = 0;  // of x, where shared
 };
 
 template <typename Chain>
 GradientsPlan plan_gradients(const Gradients& p, int threads) {
   GradientsPlan plan;
-  plan.blocks = choose_blocks({p.experts, p.out, p.in}, threads);
+  const auto in_place = [&](Matrix m, std::int64_t columns, std::int64_t multiple) {
+    return sizeof(typename Chain::Operand) == 4 && p.experts == 1 && m.stride <= 1024 && columns % multiple == 0;
+  };
+  plan.left_in_place = in_place(p.dy, p.out, gradient_rows);
+  plan.blocks = choose_gradient_blocks({.experts = p.experts,
+                                        .steps = steps_of<Chain>(p.rows.limit) / std::max<std::int64_t>(p.experts, 1),
+                                        .out = p.out,
+                                        .in = p.in,
+                                        .left_in_place = plan.left_in_place,
+                                        .right_in_place = in_place(p.x, p.in, lanes)},
+                                       threads);
   // An odd number of steps: panels a power of two apart would all lie in the same few sets of the caches while a row is spread over them.
   plan.steps = steps_of<Chain>(p.rows.limit + (Chain::indices_per_step - 1) * p.experts * p.samples) | 1;
-  plan.left_in_place = read_in_place<Chain>(p.dy, p.out);
-  plan.right_in_place = read_in_place<Chain>(p.x, p.in);
-  const auto fit = [&](bool in_place, std::int64_t columns, std::int64_t width) {
-    if (in_place) return std::max<std::int64_t>(pieces(columns, width), 1);
-    const std::int64_t most = packed_bytes / std::max<std::int64_t>(plan.steps * width * 4, 1);
-    return std::clamp<std::int64_t>(most, 1, std::max<std::int64_t>(pieces(columns, width), 1));
-  };
-  plan.lefts_at_once = fit(plan.left_in_place, p.out, left_width) * left_width;
-  plan.panels_at_once = fit(plan.right_in_place, p.in, panel_width);
+  const std::int64_t panels = std::max<std::int64_t>(pieces(p.in, gradient_width), 1);
+  const std::int64_t fit = packed_bytes / std::max<std::int64_t>(plan.steps * gradient_width * 4, 1);
+  plan.panels_at_once = plan.blocks.packer == Packer::all ? std::clamp<std::int64_t>(fit, 1, panels) : panels;
   return plan;
 }
 
-// The steps of all groups lie one after another, first in dy's and x's packed columns alike.
 template <typename Chain>
 class GradientsRun {
  public:
   GradientsRun(const Gradients& p, int threads, std::byte* workspace) : p_(p), plan_(plan_gradients<Chain>(p, threads)) {
     Carve all(workspace);
-    left_ = all.take<float>(plan_.left_in_place ? 0 : plan_.lefts_at_once * plan_.steps);
-    packed_ = all.take<float>(plan_.right_in_place ? 0 : plan_.panels_at_once * plan_.steps * panel_width);
+    if (shared()) shared_ = all.take<float>(plan_.panels_at_once * plan_.steps * gradient_width);
+    const std::int64_t left = plan_.left_in_place ? 0 : round_up(plan_.blocks.left, lanes);
+    own_floats_ = round_up(plan_.steps * (left + (plan_.blocks.packer == Packer::block ? gradient_width : 0)), lanes);
+    own_ = all.take<float>(own_floats_ * threads);
+    order_ = all.take<std::int64_t>(p.experts);
     workspace_ = all.used();
   }
 
   [[nodiscard]] std::int64_t workspace() const { return workspace_; }
 
   void run(Pool& pool) const {
-    const std::int64_t panels = pieces(p_.in, panel_width);
-    const bool pack_once = panels <= plan_.panels_at_once;
-    for (std::int64_t i = 0; i < p_.out; i += plan_.lefts_at_once) {
-      for (std::int64_t j = 0; j < panels; j += plan_.panels_at_once) {
-        const Range lefts{i, std::min(i + plan_.lefts_at_once, p_.out)};
-        const Range rights{j, std::min(j + plan_.panels_at_once, panels)};
-        pack(pool, lefts, j == 0 && !plan_.left_in_place, rights, (i == 0 || !pack_once) && !plan_.right_in_place);
-        multiply(pool, lefts, rights);
-      }
+    const std::int64_t panels = pieces(p_.in, gradient_width);
+    for (std::int64_t j = 0; j < panels; j += plan_.panels_at_once) {
+      const Range rights{j, std::min(j + plan_.panels_at_once, panels)};
+      if (shared()) pack_shared(pool, rights);
+      const std::int64_t down = pieces(p_.out, plan_.blocks.left);
+      const std::int64_t across = pieces(rights.count(), plan_.blocks.panels);
+      const std::int64_t blocks = p_.experts * down * across;
+      order_experts();
+      const auto block_of = [&](std::int64_t i) {
+        const std::int64_t row = i / across % down * plan_.blocks.left;
+        const std::int64_t first = rights.begin + i % across * plan_.blocks.panels;
+        return Block{.expert = order_[i / across / down],
+                     .rows = {row, std::min(row + plan_.blocks.left, p_.out)},
+                     .panels = {first, std::min(first + plan_.blocks.panels, rights.end)}};
+      };
+      pool.each(blocks, [&](std::int64_t i, int thread) {
+        const std::int64_t next = i + pool.threads();  // if all threads are equally fast
+        Ahead ahead;
+        if (next < blocks) ahead = ahead_of(block_of(next));
+        compute(block_of(i), rights, own_ + thread * own_floats_, ahead);
+      });
     }
   }
 
  private:
-  // Where a group's steps begin. A group of odd length leaves half a pair empty: one index a group is always enough for it.
-  [[nodiscard]] std::int64_t start(std::int64_t group, Range rows) const {
-    return Chain::indices_per_step == 2 ? (rows.begin + group) / 2 : rows.begin;
-  }
-  [[nodiscard]] Range columns_of(std::int64_t panel) const { return {panel * panel_width, std::min((panel + 1) * panel_width, p_.in)}; }
+  struct Block {
+    std::int64_t expert;
+    Range rows;  // of dw: columns of dy
+    Range panels;
+  };
+  // An expert's samples: at most `longest` rows each, none behind sample `last`; −1 if none has any.
+  struct Samples {
+    std::int64_t last;
+    std::int64_t longest;
+    std::int64_t steps;  // of all
+  };
 
-  void pack(Pool& pool, Range lefts, bool pack_lefts, Range rights, bool pack_rights) const {
-    if (!pack_lefts && !pack_rights) return;
-    const std::int64_t parts = pieces(p_.rows.limit, gradient_pack_rows);
-    pool.each(2 * parts, [&](std::int64_t i, int) {
-      const std::int64_t first = i / 2 * gradient_pack_rows;
-      const Range rows{first, std::min(first + gradient_pack_rows, p_.rows.limit)};
-      if (i % 2 == 0 ? pack_lefts : pack_rights) {
-        each_group(rows, [&](Range group, std::int64_t first_step, Range steps) {
-          for (std::int64_t at = steps.begin; at < steps.end; at += steps_at_once) {
-            const Range now{at, std::min(at + steps_at_once, steps.end)};
-            i % 2 == 0 ? pack_lefts_of(lefts, group, first_step, now) : pack_rights_of(rights, group, first_step, now);
-          }
-        });
+  // The largest experts first, so that the threads end together.
+  void order_experts() const {
+    const auto count = [&](std::int64_t expert) { return group(expert, p_.samples - 1).end - group(expert, 0).begin; };
+    std::iota(order_, order_ + p_.experts, std::int64_t{0});
+    std::sort(order_, order_ + p_.experts, [&](std::int64_t a, std::int64_t b) { return std::pair(count(b), a) < std::pair(count(a), b); });
+  }
+
+  // What a block will pack, asked for a few lines at a time while the one before it is computed.
+  [[nodiscard]] Ahead ahead_of(const Block& block) const {
+    const Range rows{group(block.expert, 0).begin, group(block.expert, p_.samples - 1).end};
+    const auto part = [&](Matrix m, Range columns) {
+      constexpr std::int64_t size = sizeof(typename Chain::Operand);
+      return Ahead::Part{m.row(rows.begin) + columns.begin * size, m.stride, columns.count() * size, rows.count()};
+    };
+    Ahead ahead;
+    ahead.add(part(p_.dy, block.rows));
+    if (!shared()) ahead.add(part(p_.x, {columns_of(block.panels.begin).begin, columns_of(block.panels.end - 1).end}));
+    return ahead;
+  }
+
+  [[nodiscard]] bool shared() const { return plan_.blocks.packer == Packer::all; }
+  [[nodiscard]] Range columns_of(std::int64_t panel) const {
+    return {panel * gradient_width, std::min((panel + 1) * gradient_width, p_.in)};
+  }
+  static std::int64_t padded(Range columns) { return round_up(columns.count(), lanes); }
+
+  [[nodiscard]] Range group(std::int64_t expert, std::int64_t sample) const { return p_.rows[expert * p_.samples + sample]; }
+
+  // Where a sample's steps begin, counted from the expert's first. A group of odd length leaves half a pair empty: one index a group is
+  // always enough for it.
+  [[nodiscard]] std::int64_t start(std::int64_t expert, std::int64_t sample) const {
+    const std::int64_t row = group(expert, sample).begin - group(expert, 0).begin;
+    return Chain::indices_per_step == 2 ? (row + sample) / 2 : row;
+  }
+
+  [[nodiscard]] Samples samples_of(std::int64_t expert) const {
+    Samples samples{-1, 0, 0};
+    for (std::int64_t s = 0; s < p_.samples; ++s) {
+      const std::int64_t count = group(expert, s).count();
+      if (count == 0) continue;
+      samples = {s, std::max(samples.longest, count), start(expert, s) + steps_of<Chain>(count)};
+    }
+    return samples;
+  }
+
+  // Packed panels of x: panel after panel, `width(panel)` floats a step.
+  void pack_shared(Pool& pool, Range rights) const {
+    pool.each(pieces(p_.rows.limit, gradient_pack_rows), [&](std::int64_t part, int) {
+      const Range rows{part * gradient_pack_rows, std::min((part + 1) * gradient_pack_rows, p_.rows.limit)};
+      for (std::int64_t s = 0; s < p_.samples; ++s) {
+        const Range sample = group(0, s);
+        const auto step_of = [&](std::int64_t row) { return steps_of<Chain>(std::clamp(row, sample.begin, sample.end) - sample.begin); };
+        const Range steps{step_of(rows.begin), step_of(rows.end)};
+        for (std::int64_t panel = rights.begin; panel < rights.end; ++panel) pack_right(0, s, steps, panel, shared_panel(rights, panel));
       }
     });
   }
-
-  void pack_lefts_of(Range lefts, Range group, std::int64_t first_step, Range steps) const {
-    for (std::int64_t column = lefts.begin; column < lefts.end; column += left_width) {
-      const Range columns = left_columns(lefts, column);
-      pack_down<Chain>({p_.dy.row(group.begin), p_.dy.stride}, group.count(), columns, steps,
-                       left_panel(lefts, columns) + first_step * padded(columns));
-    }
+  [[nodiscard]] float* shared_panel(Range rights, std::int64_t panel) const {
+    return shared_ + (panel - rights.begin) * plan_.steps * gradient_width;
   }
 
-  void pack_rights_of(Range rights, Range group, std::int64_t first_step, Range steps) const {
-    for (std::int64_t panel = rights.begin; panel < rights.end; ++panel) {
-      const Range columns = columns_of(panel);
-      pack_down<Chain>({p_.x.row(group.begin), p_.x.stride}, group.count(), columns, steps,
-                       packed_panel(rights, panel) + first_step * padded(columns));
-    }
+  // Steps of a sample into a panel whose expert's step 0 lies at `to`.
+  void pack_right(std::int64_t expert, std::int64_t sample, Range steps, std::int64_t panel, float* to) const {
+    const Range rows = group(expert, sample);
+    const Range columns = columns_of(panel);
+    pack_down<Chain>({p_.x.row(rows.begin), p_.x.stride}, rows.count(), columns, steps, to + start(expert, sample) * padded(columns));
   }
 
-  // body(group's rows, its first step, the steps of it whose first index lies in `rows`) for every group that has such a step.
-  template <typename Body>
-  void each_group(Range rows, const Body& body) const {
-    const std::int64_t groups = p_.experts * p_.samples;
-    std::int64_t low = 0;
-    std::int64_t high = groups;
-    while (low < high) {  // the first group that ends behind rows.begin
-      const std::int64_t middle = (low + high) / 2;
-      if (p_.rows[middle].end > rows.begin) {
-        high = middle;
-      } else {
-        low = middle + 1;
-      }
-    }
-    for (std::int64_t g = low; g < groups && p_.rows[g].begin < rows.end; ++g) {
-      const Range group = p_.rows[g];
-      const auto step_of = [&](std::int64_t row) { return steps_of<Chain>(std::clamp(row, group.begin, group.end) - group.begin); };
-      body(group, start(g, group), Range{step_of(rows.begin), step_of(rows.end)});
-    }
-  }
-
-  [[nodiscard]] float* packed_panel(Range rights, std::int64_t panel) const {
-    return packed_ + (panel - rights.begin) * plan_.steps * panel_width;
-  }
-
-  void multiply(Pool& pool, Range lefts, Range rights) const {
-    const std::int64_t down = pieces(lefts.count(), plan_.blocks.rows);
-    const std::int64_t across = pieces(rights.count(), plan_.blocks.panels);
-    pool.each(p_.experts * down * across, [&](std::int64_t block, int) {
-      const std::int64_t row = lefts.begin + block / across % down * plan_.blocks.rows;
-      const std::int64_t first = rights.begin + block % across * plan_.blocks.panels;
-      const Range rows{row, std::min(row + plan_.blocks.rows, lefts.end)};
-      const Range panels{first, std::min(first + plan_.blocks.panels, rights.end)};
-      const std::int64_t expert = block / across / down;
-      for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
-        const Right right = right_panel(rights, panel);
-        for (std::int64_t i = rows.begin; i < rows.end; i += tile_rows) {
-          multiply_tile(expert, left_rows(lefts, i), right, {i, std::min(i + tile_rows, rows.end)}, columns_of(panel));
+  // Columns of dy, left_width side by side: [columns / left_width][steps][left_width].
+  void pack_left(const Block& block, std::int64_t all_steps, float* to) const {
+    for (std::int64_t s = 0; s < p_.samples; ++s) {
+      const Range rows = group(block.expert, s);
+      const Matrix dy{p_.dy.row(rows.begin), p_.dy.stride};
+      const std::int64_t first = start(block.expert, s);
+      for (std::int64_t step = 0; step < steps_of<Chain>(rows.count()); ++step) {
+        float* lane = to + (first + step) * left_width;
+        for (std::int64_t c = block.rows.begin; c < block.rows.end; c += lanes, lane += 2 * all_steps * left_width) {
+          const F32 x = lanes_down<Chain>(dy, c, part(block.rows.end - c), step, rows.count());
+          store_halves(lane, lane + all_steps * left_width, x);
         }
       }
-    });
-  }
-
-  static std::int64_t padded(Range columns) { return pieces(columns.count(), lanes) * lanes; }
-
-  [[nodiscard]] Range left_columns(Range lefts, std::int64_t column) const {
-    const std::int64_t begin = lefts.begin + (column - lefts.begin) / left_width * left_width;
-    return {begin, std::min(begin + left_width, lefts.end)};
-  }
-  [[nodiscard]] float* left_panel(Range lefts, Range columns) const { return left_ + (columns.begin - lefts.begin) * plan_.steps; }
-
-  // A panel of x: the place of its step 0, and how far apart its steps are. Steps of f32 read in place are rows.
-  struct Right {
-    const float* data;
-    std::int64_t step;
-  };
-  [[nodiscard]] Right right_panel(Range rights, std::int64_t panel) const {
-    if (plan_.right_in_place) return {as_f32(p_.x.data) + columns_of(panel).begin, p_.x.stride / 4};
-    return {packed_panel(rights, panel), padded(columns_of(panel))};
-  }
-
-  // The columns of dy from `column` on, as rows.
-  [[nodiscard]] Rows left_rows(Range lefts, std::int64_t column) const {
-    if (plan_.left_in_place) {
-      Rows rows;
-      for (int j = 0; j < tile_rows; ++j) rows.row[j] = p_.dy.data + (column + j) * 4;
-      rows.step = p_.dy.stride;
-      return rows;
     }
-    const Range panel = left_columns(lefts, column);
-    const float* lane = left_panel(lefts, panel) + (column - panel.begin);
-    Rows rows;
-    for (int j = 0; j < tile_rows; ++j) rows.row[j] = reinterpret_cast<const std::byte*>(lane + j);
-    rows.step = padded(panel) * 4;
-    return rows;
   }
 
-  void multiply_tile(std::int64_t expert, const Rows& a, const Right& right, Range rows, Range columns) const {
-    const std::int64_t first = expert * p_.samples;
-    std::int64_t last = -1;  // sample that has rows
-    std::int64_t longest = 0;
-    for (std::int64_t s = 0; s < p_.samples; ++s) {
-      const std::int64_t count = p_.rows[first + s].count();
-      if (count > 0) last = s;
-      longest = std::max(longest, count);
+  void compute(const Block& block, Range rights, float* own, Ahead& ahead) const {
+    const Samples samples = samples_of(block.expert);
+    if (samples.last < 0) return clear(block);
+    // An odd number of steps: panels a power of two apart would all lie in the same few sets of the caches.
+    const std::int64_t steps = samples.steps | 1;
+    const std::int64_t first_row = group(block.expert, 0).begin;
+    if (!plan_.left_in_place) pack_left(block, steps, own);
+    float* own_panel = plan_.left_in_place ? own : own + steps * round_up(plan_.blocks.left, lanes);
+    const auto left_of = [&](std::int64_t column) -> Steps {
+      if (plan_.left_in_place) return {as_f32(p_.dy.row(first_row)) + column, p_.dy.stride / 4};
+      column -= block.rows.begin;
+      return {own + column / left_width * left_width * steps + column % left_width, left_width};
+    };
+    const auto right_of = [&](std::int64_t panel) -> Steps {
+      const Range columns = columns_of(panel);
+      switch (plan_.blocks.packer) {
+        case Packer::none:
+          return {as_f32(p_.x.row(first_row)) + columns.begin, p_.x.stride / 4};
+        case Packer::all:
+          return {shared_panel(rights, panel), padded(columns)};
+        case Packer::block:
+          break;
+      }
+      for (std::int64_t s = 0; s < p_.samples; ++s) {
+        pack_right(block.expert, s, {0, steps_of<Chain>(group(block.expert, s).count())}, panel, own_panel);
+      }
+      return {own_panel, padded(columns)};
+    };
+    const std::int64_t leaves = block.panels.count() * pieces(block.rows.count(), gradient_rows) * (samples.last + 1);
+    const std::int64_t lines = pieces(ahead.lines(), leaves);
+    for (std::int64_t panel = block.panels.begin; panel < block.panels.end; ++panel) {
+      const Steps right = right_of(panel);
+      for (std::int64_t i = block.rows.begin; i < block.rows.end; i += gradient_rows) {
+        multiply_tile(block.expert, samples, left_of(i), right, {i, std::min(i + gradient_rows, block.rows.end)}, columns_of(panel),
+                      [&] { ahead.fetch(lines); });
+      }
     }
-    float* dw = p_.dw + (expert * p_.out + rows.begin) * p_.in + columns.begin;
-    if (last < 0) {
-      for (std::int64_t i = 0; i < rows.count(); ++i) std::fill_n(dw + i * p_.in, columns.count(), 0.0f);
-      return;
-    }
-    const auto segment_bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(pieces(longest, segment) - 1)));
-    const TileShape shape = tile_shape(rows.count(), columns.count());
-    const Multiply kernel = multiply_of<Chain>(shape);
-    const Output root{dw, p_.in, columns.count()};
+  }
+
+  [[nodiscard]] float* dw(std::int64_t expert, std::int64_t row, std::int64_t column) const {
+    return p_.dw + (expert * p_.out + row) * p_.in + column;
+  }
+  void clear(const Block& block) const {
+    const std::int64_t begin = columns_of(block.panels.begin).begin;
+    const std::int64_t end = columns_of(block.panels.end - 1).end;
+    for (std::int64_t i = block.rows.begin; i < block.rows.end; ++i) std::fill_n(dw(block.expert, i, begin), end - begin, 0.0f);
+  }
+
+  template <typename Meanwhile>
+  void multiply_tile(std::int64_t expert, const Samples& samples, Steps left, Steps right, Range rows, Range columns,
+                     const Meanwhile& meanwhile) const {
+    const auto segment_bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(pieces(samples.longest, segment) - 1)));
+    const TileShape shape{gradient_rows, static_cast<int>(pieces(columns.count(), lanes))};
+    const MultiplySteps kernel = multiply_steps_of<Chain>(shape.vectors);
+    const Output root{dw(expert, rows.begin, columns.begin), p_.in, columns.count(), static_cast<int>(rows.count())};
     Tree tree(shape);
-    for (std::int64_t s = 0; s <= last; ++s) {
-      const Range group = p_.rows[first + s];
-      if (group.count() == 0) continue;
-      const std::int64_t step = start(first + s, group);
-      sum_segments<Chain>(tree, s << segment_bits, group.count(), s == last ? &root : nullptr,
+    for (std::int64_t s = 0; s <= samples.last; ++s) {
+      const std::int64_t count = group(expert, s).count();
+      if (count == 0) continue;
+      const std::int64_t first = start(expert, s);
+      meanwhile();
+      sum_segments<Chain>(tree, s << segment_bits, count, s == samples.last ? &root : nullptr,
                           [&](std::int64_t from, std::int64_t steps, const Target& target) {
-                            kernel(a, step + from, right.data + (step + from) * right.step, right.step, steps, target);
+                            kernel(left.from(first + from), right.from(first + from), steps, target);
                           });
     }
   }
 
   const Gradients& p_;
   GradientsPlan plan_;
-  float* left_ = nullptr;
-  float* packed_ = nullptr;
+  float* shared_ = nullptr;
+  float* own_ = nullptr;
+  std::int64_t own_floats_ = 0;  // of a thread
+  std::int64_t* order_ = nullptr;
   std::int64_t workspace_ = 0;
 };
 

@@ -66,15 +66,23 @@ inline int part(std::int64_t rest) {
   return rest < lanes ? static_cast<int>(rest < 0 ? 0 : rest) : lanes;
 }
 
+// How a panel is written: to be used at once, or by another op when no cache holds it any more.
+enum class Written : std::uint8_t { cached, streaming };
+
+template <Written how>
+[[gnu::always_inline]] inline void write(float* to, F32 x) {
+  how == Written::cached ? store(to, x) : store_streaming(to, x);
+}
+
 // A panel from a matrix [indices, columns], its steps in `range`. `panel` is the place of step 0.
-template <typename Chain>
+template <typename Chain, Written how = Written::cached>
 void pack_down(Matrix m, std::int64_t indices, Range columns, Range range, float* panel) {
   const int vectors = static_cast<int>((columns.count() + lanes - 1) / lanes);
   for (std::int64_t step = range.begin; step < range.end; ++step) {
     float* to = panel + step * vectors * lanes;
     for (int v = 0; v < vectors; ++v) {
       const std::int64_t column = columns.begin + v * lanes;
-      store(to + v * lanes, lanes_down<Chain>(m, column, part(columns.end - column), step, indices));
+      write<how>(to + v * lanes, lanes_down<Chain>(m, column, part(columns.end - column), step, indices));
     }
   }
 }
@@ -198,7 +206,7 @@ template <typename Chain, typename Body>
 }
 
 // A panel from the transposed matrix [columns, indices].
-template <typename Chain>
+template <typename Chain, Written how = Written::cached>
 void pack_across(Matrix m, std::int64_t indices, Range columns, Range range, float* panel) {
   const int vectors = static_cast<int>((columns.count() + lanes - 1) / lanes);
   for (int v = 0; v < vectors; ++v) {
@@ -207,7 +215,7 @@ void pack_across(Matrix m, std::int64_t indices, Range columns, Range range, flo
       const std::int64_t rest = range.end - at;
       block_across<Chain>(
           m, column, part(columns.end - column), indices, {at, at + (rest < steps_per_block<Chain> ? rest : steps_per_block<Chain>)},
-          [&](std::int64_t step, F32 x) __attribute__((always_inline)) { store(panel + (step * vectors + v) * lanes, x); });
+          [&](std::int64_t step, F32 x) __attribute__((always_inline)) { write<how>(panel + (step * vectors + v) * lanes, x); });
     }
   }
 }

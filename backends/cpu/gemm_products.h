@@ -1,6 +1,7 @@
 // C_g = A_g · B_g, k along the rows of A: linear, its gradient by the input, their grouped forms, the absorbed projections.
 //
-// B is packed into panels of at most `packed_bytes` at a time, or comes packed (a weight); then blocks of outputs go to the threads.
+// B is packed into panels of at most `packed_bytes` at a time, or comes packed (a weight), or is read where it is; then blocks of outputs
+// go to the threads.
 #pragma once
 
 #include <algorithm>
@@ -29,8 +30,15 @@ struct Products {
   const float* packed = nullptr;  // here
 };
 
+// Whether panels of B are read where they are: rows of f32 at most 1 KiB apart stay in L2 as packed ones do.
+template <typename Chain>
+[[nodiscard]] bool reads_in_place(const Products& p) {
+  return sizeof(typename Chain::Operand) == 4 && p.b_layout == Layout::indices_columns && p.b.stride <= 1024 && p.n % lanes == 0;
+}
+
 struct ProductsPlan {
   Blocks blocks;
+  bool in_place = false;
   std::int64_t panels = 0;  // of one group
   std::int64_t steps = 0;
   std::int64_t panel_floats = 0;
@@ -47,7 +55,8 @@ ProductsPlan plan_products(const Products& p, int threads) {
   plan.panel_floats = plan.steps * panel_width;
   const std::int64_t fit = packed_bytes / std::max<std::int64_t>(plan.panel_floats * 4, 1);
   plan.panels_at_once = std::clamp<std::int64_t>(fit, 1, std::max<std::int64_t>(p.count * plan.panels, 1));
-  if (p.b_packed) plan.panels_at_once = p.count * plan.panels;
+  plan.in_place = !p.b_packed && reads_in_place<Chain>(p);
+  if (p.b_packed || plan.in_place) plan.panels_at_once = p.count * plan.panels;
   plan.convert_rows = !lanes_in_place<Chain>(p.k);
   return plan;
 }
@@ -55,8 +64,8 @@ ProductsPlan plan_products(const Products& p, int threads) {
 struct ProductsScratch {
   ProductsScratch(Carve& carve, const ProductsPlan& plan, const Products& p, int threads)
       : first_block(carve.take<std::int64_t>(p.count + 1)),
-        packed(p.b_packed ? p.packed : carve.take<float>(plan.panels_at_once * plan.panel_floats)),
-        panel_floats(p.b_packed ? 0 : plan.panel_floats),
+        packed(p.b_packed ? p.packed : carve.take<float>(plan.in_place ? 0 : plan.panels_at_once * plan.panel_floats)),
+        panel_floats(p.b_packed || plan.in_place ? 0 : plan.panel_floats),
         own_floats((panel_floats + (plan.convert_rows ? plan.blocks.rows * plan.steps : 0) + 15) / 16 * 16),
         own(carve.take<float>(own_floats * threads)) {}
 
@@ -83,7 +92,7 @@ class ProductsRound {
       blocks += pieces(p_.rows[g].count(), plan_.blocks.rows) * pieces(panels_of(g).count(), panels_per_block(g));
     }
     scratch_.first_block[p_.count] = blocks;
-    if (any_shared && !p_.b_packed) {
+    if (any_shared && !ready()) {
       const std::int64_t parts = std::max<std::int64_t>(pieces(plan_.steps, pack_steps), 1);
       pool.each(panels_.count() * parts, [&](std::int64_t i, int) {
         const std::int64_t panel = panels_.begin + i / parts;
@@ -97,13 +106,27 @@ class ProductsRound {
   }
 
  private:
+  // No panel need be packed.
+  [[nodiscard]] bool ready() const { return p_.b_packed || plan_.in_place; }
   // A group of a single block of rows uses a panel once: the thread that does packs it for itself.
-  [[nodiscard]] bool shared(std::int64_t g) const { return p_.b_packed || p_.rows[g].count() > plan_.blocks.rows; }
+  [[nodiscard]] bool shared(std::int64_t g) const { return ready() || p_.rows[g].count() > plan_.blocks.rows; }
   [[nodiscard]] std::int64_t panels_per_block(std::int64_t g) const { return shared(g) ? plan_.blocks.panels : 1; }
   [[nodiscard]] Range panels_of(std::int64_t g) const {
     const std::int64_t first = g * plan_.panels;
     const std::int64_t begin = std::clamp<std::int64_t>(panels_.begin - first, 0, plan_.panels);
     return {begin, std::clamp<std::int64_t>(panels_.end - first, begin, plan_.panels)};
+  }
+  struct Panel {
+    const float* data;
+    std::int64_t step;  // floats from a step to the next
+  };
+  [[nodiscard]] Panel panel_of(std::int64_t g, std::int64_t panel) const {
+    const Range columns = columns_of(panel);
+    if (plan_.in_place) return {as_f32(b_of(g).data) + columns.begin, p_.b.stride / 4};
+    return {packed_panel(g * plan_.panels + panel), round_up(columns.count(), lanes)};
+  }
+  [[nodiscard]] Ahead::Part part_of(std::int64_t g, Range columns) const {
+    return {b_of(g).data + columns.begin * 4, p_.b.stride, columns.count() * 4, p_.k};
   }
   [[nodiscard]] const float* packed_panel(std::int64_t panel) const {
     return scratch_.packed + (panel - panels_.begin) * plan_.panel_floats;
@@ -153,18 +176,22 @@ class ProductsRound {
       if (few) {
         multiply_unpacked(g, rows, a, columns_of(panel));
       } else if (shared(g)) {
-        multiply_panel(g, rows, a, columns_of(panel), packed_panel(g * plan_.panels + panel));
+        // In place a panel's rows lie too far apart to be fetched ahead by the machine; a group's later blocks find them in a cache.
+        Ahead ahead;
+        if (plan_.in_place && panel + 1 < panels.end && row - all_rows.begin < 2 * plan_.blocks.rows)
+          ahead.add(part_of(g, columns_of(panel + 1)));
+        multiply_panel(g, rows, a, columns_of(panel), panel_of(g, panel), ahead);
       } else {
         pack(g, panel, {0, plan_.steps}, own);
-        multiply_panel(g, rows, a, columns_of(panel), own);
+        multiply_panel(g, rows, a, columns_of(panel), {own, round_up(columns_of(panel).count(), lanes)}, {});
       }
     }
   }
 
-  [[nodiscard]] Output output(std::int64_t g, std::int64_t row, Range columns) const {
+  [[nodiscard]] Output output(std::int64_t g, std::int64_t row, int rows, Range columns) const {
     const std::int64_t at = g * p_.c_group + row * p_.c_stride + columns.begin;
     float* to = p_.c_bf16 ? reinterpret_cast<float*>(reinterpret_cast<std::uint16_t*>(p_.c) + at) : p_.c + at;
-    return {to, p_.c_stride, columns.count(), p_.c_bf16};
+    return {to, p_.c_stride, columns.count(), rows, p_.c_bf16};
   }
 
   static Rows rows_of(Matrix a, std::int64_t first, int count) {
@@ -174,15 +201,17 @@ class ProductsRound {
     return rows;
   }
 
-  void multiply_panel(std::int64_t g, Range rows, Matrix a, Range columns, const float* b) const {
+  void multiply_panel(std::int64_t g, Range rows, Matrix a, Range columns, Panel b, Ahead ahead) const {
+    const std::int64_t lines = pieces(ahead.lines(), pieces(rows.count(), tile_rows));
     for (std::int64_t i = 0; i < rows.count(); i += tile_rows) {
       const TileShape shape = tile_shape(rows.count() - i, columns.count());
       const Rows left = rows_of(a, i, shape.rows);
       const Multiply kernel = multiply_of<Chain>(shape);
-      const Output c = output(g, rows.begin + i, columns);
+      const Output c = output(g, rows.begin + i, shape.rows, columns);
       Tree tree(shape);
+      ahead.fetch(lines);
       sum_segments<Chain>(tree, 0, p_.k, &c, [&](std::int64_t first, std::int64_t steps, const Target& target) {
-        kernel(left, first, b + first * shape.width(), shape.width(), steps, target);
+        kernel(left, first, b.data + first * b.step, b.step, steps, target);
       });
     }
   }
@@ -193,7 +222,7 @@ class ProductsRound {
     const MultiplyFew kernel = multiply_few_of<Chain>(p_.b_layout, shape.rows);
     for (std::int64_t column = columns.begin; column < columns.end; column += shape.width()) {
       const Range part_of{column, std::min(column + shape.width(), columns.end)};
-      const Output c = output(g, rows.begin, part_of);
+      const Output c = output(g, rows.begin, shape.rows, part_of);
       Tree tree(shape);
       sum_segments<Chain>(tree, 0, p_.k, &c, [&](std::int64_t first, std::int64_t steps, const Target& target) {
         kernel(left, b_of(g), part_of, p_.k, {first, first + steps}, target);
@@ -226,11 +255,15 @@ void products(const Products& p, Pool& pool, std::byte* workspace) {
   }
 }
 
-// b as `products` packs it, all groups' panels one after another: [groups][panels][steps][panel_width].
+// b as `products` packs it, all groups' panels one after another: [groups][panels][steps][panel_width]. None if it is read in place.
 template <typename Chain>
 std::int64_t packed_floats(const Products& p) {
+  if (reads_in_place<Chain>(p)) return 0;
   return p.count * pieces(p.n, panel_width) * steps_of<Chain>(p.k) * panel_width;
 }
+
+// Weights of a model whose matrices are this large do not stay in a cache from their packing to their use.
+inline constexpr std::int64_t streaming_floats = std::int64_t{64} << 10;
 
 // `source` has b's shape; f32 where the chain's operands are bf16 is rounded on the way.
 template <typename Chain>
@@ -239,6 +272,7 @@ void pack_weight(const Products& p, bool round, Pool& pool, float* to) {
   const std::int64_t steps = steps_of<Chain>(p.k);
   const std::int64_t parts = std::max<std::int64_t>(pieces(steps, pack_steps), 1);
   const bool down = p.b_layout == Layout::indices_columns;
+  const bool large = packed_floats<Chain>(p) >= streaming_floats;
   pool.each(p.count * panels * parts, [&](std::int64_t item, int) {
     const std::int64_t group = item / parts / panels;
     const std::int64_t panel = item / parts % panels;
@@ -247,7 +281,12 @@ void pack_weight(const Products& p, bool round, Pool& pool, float* to) {
     float* panel_to = to + (group * panels + panel) * steps * panel_width;
     const Matrix b{p.b.data + group * p.b_group, p.b.stride};
     const auto pack = [&](Matrix m, std::int64_t indices, Range of, Range part_steps, float* place) {
-      down ? pack_down<Chain>(m, indices, of, part_steps, place) : pack_across<Chain>(m, indices, of, part_steps, place);
+      const auto as = [&]<Written how>() {
+        down ? pack_down<Chain, how>(m, indices, of, part_steps, place) : pack_across<Chain, how>(m, indices, of, part_steps, place);
+      };
+      if (!large) return as.template operator()<Written::cached>();
+      as.template operator()<Written::streaming>();
+      end_streaming();
     };
     if (!round) return pack(b, p.k, columns, range, panel_to);
     // The part rounded to bf16 first, in cache: it begins with an even index, so pairs stay pairs.

@@ -28,6 +28,48 @@ struct Groups {
   }
 };
 
+// Rows that will be read soon, to be brought into L2 some lines at a time.
+class Ahead {
+ public:
+  struct Part {
+    const std::byte* data = nullptr;
+    std::int64_t stride = 0;
+    std::int64_t width = 0;  // bytes
+    std::int64_t rows = 0;
+  };
+  void add(const Part& part) { parts_[count_++] = part; }
+  [[nodiscard]] std::int64_t lines() const {
+    std::int64_t all = 0;
+    for (int i = now_; i < count_; ++i) all += parts_[i].rows * pieces(parts_[i].width, line);
+    return all;
+  }
+  void fetch(std::int64_t lines) {
+    while (lines > 0 && now_ < count_) {
+      const Part& part = parts_[now_];
+      if (row_ == part.rows) {
+        ++now_;
+        row_ = 0;
+        continue;
+      }
+      const std::byte* at = part.data + row_ * part.stride;
+      for (; lines > 0 && column_ < part.width; column_ += line, --lines) __builtin_prefetch(at + column_, 0, 2);
+      if (column_ >= part.width) {
+        column_ = 0;
+        ++row_;
+      }
+    }
+    asm volatile("");  // GCC takes a function that only prefetches for one without effects, and drops its calls
+  }
+
+ private:
+  static constexpr std::int64_t line = 64;
+  Part parts_[2];
+  int count_ = 0;
+  int now_ = 0;
+  std::int64_t row_ = 0;
+  std::int64_t column_ = 0;
+};
+
 template <typename Body>
 auto with_chain(const View& operand, const Body& body) {
   return operand.bf16() ? body(Bf16Chain{}) : body(F32Chain{});

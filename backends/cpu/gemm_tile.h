@@ -99,6 +99,7 @@ struct Target {
   float* to = nullptr;
   std::int64_t stride = 0;         // floats between rows
   std::int64_t columns = 0;        // of the tile; the rest of its last vector is not written
+  int rows = 0;                    // of the tile that are written
   bool bf16 = false;               // `to` and `stride` are of bf16: the sums are rounded
   const float* earlier = nullptr;  // the newest of `joins` finished subtrees, older ones before it, tile_floats apart
   int joins = 0;
@@ -168,7 +169,7 @@ template <int rows, int vectors>
     for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) {
-        const std::int64_t rest = target.columns - v * lanes;
+        const std::int64_t rest = i < target.rows ? target.columns - v * lanes : 0;
         std::uint16_t* to = first + i * target.stride + v * lanes;
         if (rest >= lanes) {
           store_bf16(to, sum[i][v] + zero());
@@ -184,7 +185,7 @@ template <int rows, int vectors>
     float* to = target.to + i * target.stride;
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v, to += lanes) {
-      const std::int64_t rest = target.columns - v * lanes;
+      const std::int64_t rest = i < target.rows ? target.columns - v * lanes : 0;
       if (rest >= lanes) {
         store(to, sum[i][v] + zero());
       } else if (rest > 0) {
@@ -257,7 +258,18 @@ struct Output {
   float* to = nullptr;
   std::int64_t stride = 0;
   std::int64_t columns = 0;
+  int rows = 0;
   bool bf16 = false;  // Target::bf16
+
+  // Asks for the lines that will be written to, so that they come while the last segment is summed.
+  void fetch() const {
+    const std::int64_t element = bf16 ? 2 : 4;
+    auto* line = reinterpret_cast<const std::byte*>(to);
+    for (int i = 0; i < rows; ++i, line += stride * element) {
+      for (std::int64_t at = 0; at < columns * element; at += 64) __builtin_prefetch(line + at, 1);
+    }
+    asm volatile("");
+  }
 };
 
 // The aligned binary tree over tiles. Leaves come with ascending indices below 2^54; absent ones are simply not given. Segments within
@@ -275,7 +287,7 @@ class Tree {
     const int levels = std::countr_one(static_cast<std::uint64_t>(index));
     int joins = 0;
     while (joins < size_ && level(size_ - 1 - joins, index) <= levels) ++joins;
-    const Target target = joined(joins, {tile_[size_ - joins], shape_.width(), shape_.width()});
+    const Target target = joined(joins, {tile_[size_ - joins], shape_.width(), shape_.width(), shape_.rows});
     size_ -= joins;
     index_[size_++] = index;
     return target;
@@ -297,6 +309,7 @@ class Tree {
     return {.to = output.to,
             .stride = output.stride,
             .columns = output.columns,
+            .rows = output.rows,
             .bf16 = output.bf16,
             .earlier = joins == 0 ? nullptr : tile_[size_ - 1],
             .joins = joins};

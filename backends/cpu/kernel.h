@@ -61,7 +61,8 @@ struct Kernel {
   std::int64_t (*workspace)(const Call& call);  // null: none
   void (*run)(const Call& call);
   // A kernel that multiplies by the matrix in[1] can have it in a layout of its own where it is a weight: made by `pack` whenever state has
-  // changed, then handed to run as Call::packed. In `pack` in[1] may be f32 where the op takes bf16: packing rounds.
+  // changed, then handed to run as Call::packed; 0 bytes: it reads this one where it is. In `pack` in[1] may be f32 where the op takes
+  // bf16: packing rounds.
   std::int64_t (*packed_bytes)(const Call& call) = nullptr;
   void (*pack)(const Call& call, std::byte* to) = nullptr;
   // Equal for calls whose in[1], if the same tensor, is packed alike.

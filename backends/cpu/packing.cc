@@ -84,6 +84,7 @@ std::vector<Packing> plan_packings(const godwit_program& program, std::span<Step
       call.out = std::span(step.views).subspan(step.input_count);
       call.attributes = step.attributes;
       fresh.bytes = step.kernel->packed_bytes(call);
+      if (fresh.bytes == 0) continue;
       packing = packings.insert(packings.end(), std::move(fresh));
     }
     packing->steps.push_back(i);

@@ -47,6 +47,17 @@ inline F32 load(const float* p) {
 inline void store(float* p, F32 x) {
   _mm512_storeu_ps(p, x.v);
 }
+// Past the caches, for what is too large for them: p is 64-byte aligned, and end_streaming() comes before another thread reads it.
+inline void store_streaming(float* p, F32 x) {
+  _mm512_stream_ps(p, x.v);
+}
+inline void end_streaming() {
+  _mm_sfence();
+}
+inline void store_halves(float* low, float* high, F32 x) {
+  _mm256_storeu_ps(low, _mm512_castps512_ps256(x.v));
+  _mm256_storeu_ps(high, _mm512_extractf32x8_ps(x.v, 1));
+}
 inline Mask first(int n) {
   return {static_cast<__mmask16>((1u << n) - 1u)};
 }  // 0 <= n <= 16
@@ -186,6 +197,17 @@ inline F32 load(const float* p) {
 inline void store(float* p, F32 x) {
   _mm256_storeu_ps(p, x.a);
   _mm256_storeu_ps(p + 8, x.b);
+}
+inline void store_streaming(float* p, F32 x) {
+  _mm256_stream_ps(p, x.a);
+  _mm256_stream_ps(p + 8, x.b);
+}
+inline void end_streaming() {
+  _mm_sfence();
+}
+inline void store_halves(float* low, float* high, F32 x) {
+  _mm256_storeu_ps(low, x.a);
+  _mm256_storeu_ps(high, x.b);
 }
 inline Mask first(int n) {
   const __m256i low = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -339,6 +361,14 @@ inline F32 load(const float* p) {
 }
 inline void store(float* p, F32 x) {
   std::memcpy(p, x.v, sizeof x.v);
+}
+inline void store_streaming(float* p, F32 x) {
+  store(p, x);
+}
+inline void end_streaming() {}
+inline void store_halves(float* low, float* high, F32 x) {
+  std::memcpy(low, x.v, sizeof x.v / 2);
+  std::memcpy(high, x.v + 8, sizeof x.v / 2);
 }
 inline Mask first(int n) {
   Mask r;

@@ -1,5 +1,7 @@
 #include "bench/bench.h"
 
+#include <fmt/format.h>
+
 namespace godwit::bench {
 
 const Ceilings& Context::ceilings() {
@@ -12,6 +14,11 @@ const Ceilings& Context::ceilings() {
 
 bool Context::wants(std::string_view job, std::string_view dtype) const {
   return (options_.job.empty() || options_.job == job) && (options_.dtype.empty() || dtype.empty() || options_.dtype == dtype);
+}
+
+std::string rounds_text(const Context& context) {
+  const int rounds = context.options().rounds;
+  return rounds == 1 ? std::string() : fmt::format(", best of {} rounds", rounds);
 }
 
 Result<void> Context::check_interrupted() const {

@@ -20,8 +20,9 @@ namespace godwit::bench {
 
 struct Options {
   device::DeviceOptions device;
-  std::string job;                                                          // of a bench's `jobs`; empty: all of them
-  std::string dtype;                                                        // "f32", "bf16"; empty: what the bench is stated for
+  std::string job;    // of a bench's `jobs`; empty: all of them
+  std::string dtype;  // "f32", "bf16"; empty: what the bench is stated for
+  int rounds = 1;     // of whole jobs, which take turns; the best counts, as it does for the ceilings: whatever else runs only takes away
   std::function<void(const std::string&)> say = [](const std::string&) {};  // one line of progress
   std::function<bool()> interrupted = [] { return false; };                 // true: give up with ErrorKind::stopped
 };
@@ -42,6 +43,9 @@ class Context {
   Options options_;
   std::optional<Ceilings> ceilings_;
 };
+
+// ", best of 3 rounds"; nothing for one.
+[[nodiscard]] std::string rounds_text(const Context& context);
 
 struct Bench {
   std::string_view name;

@@ -70,19 +70,30 @@ Result<TrainingFigures> run_training(Context& context, const TrainingJob& job, c
   double end = 0;
   run.progress = [&](const train::Progress& progress) {
     speeds.push_back(progress.tokens_per_s);
-    all_seconds += static_cast<double>(job.tokens()) / progress.tokens_per_s;
+    if (speeds.size() > warm_up_steps) all_seconds += static_cast<double>(job.tokens()) / progress.tokens_per_s;
     if (progress.step == warm_up_steps) end = monotonic_seconds() + seconds;
     enough = progress.step >= warm_up_steps + measured_least && monotonic_seconds() >= end;
   };
   run.interrupted = [&] { return enough || context.options().interrupted(); };
   TrainingFigures figures;
+  std::vector<std::vector<device::OpTime>> warm;  // as the warm-up ended: it touches memory for the first time
   run.profiled = [&](std::span<const device::Executable* const> executables) -> Result<void> {
     std::vector<TimedProgram> programs;
     for (const device::Executable* executable : executables) {
       TRY_ASSIGN(std::vector<device::OpTime> times, executable->op_times());
       programs.push_back({&executable->program(), std::move(times)});
     }
-    const auto steps = static_cast<double>(speeds.size());
+    if (speeds.size() == warm_up_steps) {
+      for (const TimedProgram& program : programs) warm.push_back(program.times);
+    }
+    if (speeds.size() <= warm_up_steps) return {};
+    for (std::size_t p = 0; p < programs.size(); ++p) {
+      for (std::size_t i = 0; i < programs[p].times.size(); ++i) {
+        programs[p].times[i].runs -= warm[p][i].runs;
+        programs[p].times[i].nanoseconds -= warm[p][i].nanoseconds;
+      }
+    }
+    const auto steps = static_cast<double>(speeds.size() - warm_up_steps);
     figures.ops = group_ops(job.name(), programs, steps, all_seconds / steps, ceilings);
     return {};
   };

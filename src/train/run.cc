@@ -222,11 +222,11 @@ Result<void> Run::step() {
     const double left = seconds_per_step_ * static_cast<double>(setup_.settings.run.steps - static_cast<std::int64_t>(next));
     options_.progress({next, static_cast<std::uint64_t>(setup_.settings.run.steps), proposal.loss, tokens_per_s, left, evaluated});
   }
+  if (options_.device.profile && options_.profiled) TRY(options_.profiled(engine_->executables()));
   return {};
 }
 
 Result<RunResult> Run::finish(bool finished) {
-  if (options_.device.profile && options_.profiled) TRY(options_.profiled(engine_->executables()));
   TRY(checkpoint());
   RunResult result;
   result.step = state_->scalars.step;

@@ -38,7 +38,7 @@ struct RunOptions {
   std::function<void(const Progress&)> progress;     // after each committed step; may be empty
   std::function<void(double share)> tokenizing;      // while text becomes tokens; may be empty
   std::function<void(const std::string& text)> say;  // one line for people; may be empty
-  // At the end of a run on a device with `profile`: its programs, with the times of their ops; may be empty.
+  // After `progress`, on a device with `profile`: the programs, with the times of their ops up to this step; may be empty.
   std::function<Result<void>(std::span<const device::Executable* const> programs)> profiled;
   std::function<bool()> interrupted = [] { return false; };  // true: stop at the next step's border or sooner
 };

@@ -1,5 +1,6 @@
 // A DeepSeek-shaped model of 326 M parameters answers: its prompt against the arithmetic peak, new tokens against the memory's bandwidth.
 #include <algorithm>
+#include <optional>
 
 #include "bench/bench.h"
 #include "bench/decode_job.h"
@@ -13,6 +14,17 @@ namespace {
 
 constexpr double seconds_each = 5;
 
+// The fastest of the rounds.
+template <typename Measure>
+Result<DecodeModel::Figures> best_of(const Context& context, const Measure& measure) {
+  std::optional<DecodeModel::Figures> best;
+  for (int round = 0; round < context.options().rounds; ++round) {
+    TRY_ASSIGN(DecodeModel::Figures figures, measure());
+    if (!best || figures.seconds < best->seconds) best = std::move(figures);
+  }
+  return *std::move(best);
+}
+
 Row decode_row(Context& context, const DecodeModel& model, const DecodeModel::Figures& figures, std::int64_t streams, Target target) {
   const auto rows = static_cast<double>(streams);
   const auto depth = static_cast<std::int64_t>(figures.depth);
@@ -24,9 +36,9 @@ Row decode_row(Context& context, const DecodeModel& model, const DecodeModel::Fi
           .unit = "tokens/s",
           .ceiling = rows / least,
           .target = target,
-          .note = fmt::format("{} of {} GB/s: {} MB of weights and cache a step; median of {} steps",
+          .note = fmt::format("{} of {} GB/s: {} MB of weights and cache a step; median of {} steps{}",
                               number_text(bytes / figures.seconds / 1e9), number_text(ceilings.read_bytes / 1e9), number_text(bytes / 1e6),
-                              figures.steps)};
+                              figures.steps, rounds_text(context))};
 }
 
 Result<Report> run(Context& context) {
@@ -36,18 +48,19 @@ Result<Report> run(Context& context) {
   TRY_ASSIGN(const auto model, DecodeModel::open("ds326", context.options().device, program::Dtype::bf16));
   if (wants("prefill")) {
     constexpr std::int64_t tokens = 512;
-    TRY_ASSIGN(const DecodeModel::Figures figures, model->prefill(context, tokens, seconds_each));
+    TRY_ASSIGN(const DecodeModel::Figures figures, best_of(context, [&] { return model->prefill(context, tokens, seconds_each); }));
     const double flops = prefill_flops(model->config(), tokens);
     report.rows.push_back({.job = fmt::format("prefill {} tokens", tokens),
                            .value = static_cast<double>(tokens) / figures.seconds,
                            .unit = "tokens/s",
                            .ceiling = context.ceilings().flops(true) / flops * static_cast<double>(tokens),
                            .target = Target{.value = 0.65},
-                           .note = fmt::format("bf16 peak at {} GFLOP; median of {} prompts", number_text(flops / 1e9), figures.steps)});
+                           .note = fmt::format("bf16 peak at {} GFLOP; median of {} prompts{}", number_text(flops / 1e9), figures.steps,
+                                               rounds_text(context))});
   }
   const auto add = [&](const char* job, std::int64_t streams, std::int64_t depth, Target target) -> Result<void> {
     if (!wants(job)) return {};
-    TRY_ASSIGN(const DecodeModel::Figures figures, model->decode(context, streams, depth, seconds_each));
+    TRY_ASSIGN(const DecodeModel::Figures figures, best_of(context, [&] { return model->decode(context, streams, depth, seconds_each); }));
     report.rows.push_back(decode_row(context, *model, figures, streams, target));
     return {};
   };

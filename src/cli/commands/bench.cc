@@ -15,6 +15,7 @@ namespace {
 struct Options {
   std::string name;
   std::string job;
+  int rounds = 1;
   bool json = false;
   ComputeOptions compute;
 };
@@ -54,6 +55,7 @@ Result<int> run_bench(const Options& options) {
   bench::Context context({.device = device_options(options.compute),
                           .job = options.job,
                           .dtype = options.compute.dtype,
+                          .rounds = options.rounds,
                           .say = [&](const std::string& text) { progress.line(text); },
                           .interrupted = interrupted});
   Json document = {{"version", version}, {"device", device_name}, {"benches", Json::array()}};
@@ -81,6 +83,9 @@ const Command bench{
       auto options = std::make_shared<Options>();
       app.add_option("NAME", options->name, fmt::format("One of {}; by default all of them", fmt::join(bench_names(), ", ")));
       app.add_option("--job", options->job, "Only this job of the bench; see godwit list benches");
+      app.add_option("--rounds", options->rounds, "Time whole jobs so many times, in turns, and count the best")
+          .type_name("N")
+          .between(1, 100);
       app.add_flag("--json", options->json, "Print one JSON document");
       declare_compute(app, options->compute);
       return [options] { return run_bench(*options); };
