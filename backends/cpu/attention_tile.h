@@ -183,12 +183,8 @@ template <typename Dot, Left left>
 void multiply_tile(int rows, int vectors, const Product& p) {
   const int log_rows = std::countr_zero(static_cast<unsigned>(rows));
   const Multiply function = multiply_of_shape<Dot, left>[static_cast<std::size_t>(log_rows * tile_vectors + vectors - 1)];
-  if constexpr (Dot::flush_mode) {
-    const FlushMode mode;
-    function(p);
-  } else {
-    function(p);
-  }
+  [[maybe_unused]] const gemm::Mode<Dot::flush_mode> mode;
+  function(p);
 }
 
 // The same for any number of vectors.

@@ -1,7 +1,7 @@
 // dw_e = Σ_samples dyᵀ · x, k down the rows: linear's gradient by the weight and its grouped form.
 //
 // A block of outputs is some columns of dy against some panels of x. The thread that takes it packs its columns of dy, which then stay in
-// its L2. Panels of x are packed once for all blocks if there is one expert; with several, each block packs its expert's.
+// its L2. Panels of x are packed once for all blocks, or by each block for itself; what lies close enough together is read where it is.
 #pragma once
 
 #include <algorithm>
@@ -37,9 +37,8 @@ inline constexpr int gradient_width = gradient_vectors * lanes;
 inline constexpr int left_width = lanes / 2;  // columns of dy that are packed side by side
 static_assert(left_width % gradient_rows == 0 && gradient_rows * gradient_width <= tile_floats);
 
-// Rows are packed a few at a time along their whole width: read down one panel, each row would lie in another page.
-inline constexpr std::int64_t steps_at_once = 32;
-inline constexpr std::int64_t gradient_pack_rows = 64;  // one thread's item
+// Rows of x are packed so many at a time along their whole width: read down one panel, each row would lie in another page.
+inline constexpr std::int64_t gradient_pack_rows = 64;
 
 // An operand's lanes at step 0 and how many floats apart the steps are: packed, or f32 rows where they are.
 struct Steps {
@@ -196,6 +195,10 @@ class GradientsRun {
   [[nodiscard]] std::int64_t workspace() const { return workspace_; }
 
   void run(Pool& pool) const {
+    if (!ascending()) {  // no offsets of ours; the places of steps below count on it
+      std::fill_n(p_.dw, p_.experts * p_.out * p_.in, 0.0f);
+      return;
+    }
     const std::int64_t panels = pieces(p_.in, gradient_width);
     for (std::int64_t j = 0; j < panels; j += plan_.panels_at_once) {
       const Range rights{j, std::min(j + plan_.panels_at_once, panels)};
@@ -232,6 +235,13 @@ class GradientsRun {
     std::int64_t longest;
     std::int64_t steps;  // of all
   };
+
+  [[nodiscard]] bool ascending() const {
+    for (std::int64_t g = 1; g < p_.experts * p_.samples; ++g) {
+      if (p_.rows[g].begin < p_.rows[g - 1].end) return false;
+    }
+    return true;
+  }
 
   // The largest experts first, so that the threads end together.
   void order_experts() const {
@@ -278,7 +288,7 @@ class GradientsRun {
     return samples;
   }
 
-  // Packed panels of x: panel after panel, `width(panel)` floats a step.
+  // Panels of x, one after another: [steps][padded(columns)].
   void pack_shared(Pool& pool, Range rights) const {
     pool.each(pieces(p_.rows.limit, gradient_pack_rows), [&](std::int64_t part, int) {
       const Range rows{part * gradient_pack_rows, std::min((part + 1) * gradient_pack_rows, p_.rows.limit)};

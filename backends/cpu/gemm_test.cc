@@ -1,9 +1,11 @@
-// Blocks could leave outputs out, overflow a cache, or leave threads without work.
-#include "gemm_plan.h"
-
+// Blocks could leave outputs out, overflow a cache, or leave threads without work; offsets that are none could lead out of the operands.
 #include <gtest/gtest.h>
 
+#include <array>
+#include <vector>
+
 #include "gemm_gradients.h"
+#include "gemm_plan.h"
 
 namespace godwit::cpu::GODWIT_ISA::gemm {
 namespace {
@@ -72,6 +74,29 @@ TEST(GemmPlan, TwoThreadsGetEqualHalvesOfASmallGradient) {
     const double all = static_cast<double>(out * shape.in);
     EXPECT_GE(count, 2);
     EXPECT_LE(largest * static_cast<double>(pieces(count, 2)), 0.65 * all) << out;
+  }
+}
+
+// Whatever offsets hold, no row outside the operands is touched: a sanitizer would see it.
+TEST(Gradients, OffsetsThatDescendOrLieOutsideGiveZerosOrSumsOfRowsThereAre) {
+  constexpr std::int64_t rows = 6, out = 20, in = 40;
+  const std::vector<float> dy(rows * out, 1.0f), x(rows * in, 1.0f);
+  Pool pool(2);
+  using Offsets = std::array<std::int32_t, 5>;
+  for (const auto& [offsets, sum] : {std::pair{Offsets{0, 2, 3, 3, 6}, 6.0f}, std::pair{Offsets{4, 2, 6, 0, 3}, 0.0f},
+                                     std::pair{Offsets{-5, 1, 4, 99, 100}, 6.0f}, std::pair{Offsets{100, 99, -1, -7, 5}, 0.0f}}) {
+    std::vector<float> dw(out * in, -1.0f);
+    const Gradients gradients{.dy = {reinterpret_cast<const std::byte*>(dy.data()), out * 4},
+                              .x = {reinterpret_cast<const std::byte*>(x.data()), in * 4},
+                              .dw = dw.data(),
+                              .experts = 1,
+                              .samples = 4,
+                              .out = out,
+                              .in = in,
+                              .rows = {.offsets = offsets.data(), .limit = rows}};
+    std::vector<std::byte> workspace(static_cast<std::size_t>(GradientsRun<F32Chain>(gradients, 2, nullptr).workspace()));
+    GradientsRun<F32Chain>(gradients, 2, workspace.data()).run(pool);
+    EXPECT_EQ(dw, std::vector<float>(out * in, sum));
   }
 }
 
