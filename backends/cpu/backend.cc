@@ -62,6 +62,8 @@ struct godwit_device {
   PackedWeights packed_weights;
   std::atomic<bool> aborted{false};
   bool profile = false;
+  void (*progress)(void* context, std::int32_t op) = nullptr;
+  void* progress_context = nullptr;
 };
 
 struct godwit_buffer {
@@ -341,6 +343,7 @@ godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part pa
     if (device.aborted.load(std::memory_order_relaxed)) return fail(error, GODWIT_ABORTED, "the device was told to give up its work");
     Step& step = prepared->steps[i];
     if (step.unneeded) continue;
+    if (device.progress != nullptr) device.progress(device.progress_context, static_cast<std::int32_t>(i));
     if (step.weight_packed && step.packed == nullptr) return fail(error, GODWIT_INVALID, "the program is run before its refresh part");
     for (std::size_t k = 0; k < step.tensors.size(); ++k) {
       step.views[k].data = address(step.tensors[k]);
@@ -381,6 +384,11 @@ godwit_status op_time(godwit_prepared* prepared, int32_t op, int64_t* runs, int6
   return GODWIT_OK;
 }
 
+void watch(godwit_device* device, void (*progress)(void* context, int32_t op), void* context) {
+  device->progress = progress;
+  device->progress_context = context;
+}
+
 }  // namespace
 
 extern "C" const godwit_backend* godwit_cpu_backend(void) {
@@ -413,6 +421,11 @@ extern "C" const godwit_backend* godwit_cpu_backend(void) {
       run,
       abort_device,
       op_time,
+      nullptr,
+      nullptr,
+      nullptr,
+      watch,
+      nullptr,
   };
   return &table;
 }

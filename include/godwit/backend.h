@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 #define GODWIT_BACKEND_MAJOR 1
-#define GODWIT_BACKEND_MINOR 1
+#define GODWIT_BACKEND_MINOR 2
 #define GODWIT_ALIGNMENT 512
 
 typedef enum godwit_status {
@@ -136,6 +136,53 @@ typedef enum godwit_part {
   GODWIT_PART_MAIN = 2
 } godwit_part;
 
+/* A doubtful result: evidence, not an error. The run that made it ends as if nothing had happened, and the caller judges. */
+typedef struct godwit_finding {
+  uint32_t struct_size;
+  int32_t op;        /* index in the program that ran */
+  int32_t tensor;    /* index of the result in doubt */
+  int64_t row;       /* of the result, all its dimensions but the last counted as one; -1 if the check does not tell rows apart */
+  double difference; /* between the result and what the check expected; NaN where either is not finite, infinite where it does not count */
+  double bound;      /* what rounding can explain; 0 where the result must be equal by bits */
+} godwit_finding;
+
+/* Spoils sums of products on purpose, after they are summed and before they are checked, rounded and stored, so that whoever guards a run can be
+ * tested. Which sums: results of ops of one name, or of one op of one program; of one shape; of a time. */
+typedef enum godwit_spoil_kind {
+  GODWIT_SPOIL_BIT = 0,        /* bit `bit` of one sum, or with bit < 0 a random one */
+  GODWIT_SPOIL_BITS = 1,       /* 2 to 16 random bits of one sum */
+  GODWIT_SPOIL_LANE = 2,       /* one lane of a vector, in every row of a tile */
+  GODWIT_SPOIL_STRIPE = 3,     /* every fourth column of a tile */
+  GODWIT_SPOIL_STALE = 4,      /* the tile keeps the sums of the tile before */
+  GODWIT_SPOIL_SWAP = 5,       /* two rows of a tile change places */
+  GODWIT_SPOIL_ZERO = 6,       /* a tile of zeros */
+  GODWIT_SPOIL_EXPERT = 7,     /* the product with another group's weight */
+  GODWIT_SPOIL_MISSING = 8     /* a tile is never written */
+} godwit_spoil_kind;
+
+typedef struct godwit_spoil {
+  uint32_t struct_size;
+  godwit_spoil_kind kind;
+  const char* op;        /* name of the ops that are spoilt; NULL: any that can be */
+  int32_t op_index;      /* of one op of the program; -1: of all */
+  int64_t rows;          /* only results of that many rows; 0: of any */
+  int32_t bit;           /* of GODWIT_SPOIL_BIT: 0 to 31, or -1 */
+  double rate;           /* probability for each op that qualifies; 1: each */
+  int64_t count;         /* times at most; 0: without end */
+  double after_seconds;  /* nothing before that much time has passed */
+  uint64_t seed;         /* where it strikes */
+} godwit_spoil;
+
+/* What was spoilt: told before the sum is written. `before` and `after` are of the sum that changed most, `row_rms` of its row in f32 before. */
+typedef struct godwit_spoilt {
+  int32_t op;
+  int64_t row;
+  int64_t column;
+  double before;
+  double after;
+  double row_rms;
+} godwit_spoilt;
+
 typedef struct godwit_backend {
   uint32_t struct_size;
   uint16_t major;
@@ -185,6 +232,19 @@ typedef struct godwit_backend {
   /* Since minor 1; may be NULL. What one op has cost since the program was prepared: how often it ran, and the time from its begin to its end on the
    * device. Only of a device opened with the option "profile" = "1", which may make runs a little slower; GODWIT_UNSUPPORTED otherwise. */
   godwit_status (*op_time)(godwit_prepared* prepared, int32_t op, int64_t* runs, int64_t* nanoseconds, godwit_error* error);
+
+  /* Since minor 2; each may be NULL. Evidence of a device opened with the option "verify" = "inline" ("off" by default): its results are checked while they
+   * are made, by vectors drawn from `key`, which the caller keeps secret and changes before each refresh and each run that it wants drawn anew. */
+  godwit_status (*verify_key)(godwit_device* device, const uint64_t key[2], godwit_error* error);
+  /* Moves the findings since the last call to `findings`, the first `capacity` of them; `count` is how many there were. */
+  godwit_status (*findings)(godwit_device* device, godwit_finding* findings, int32_t capacity, int64_t* count, godwit_error* error);
+  /* How many results were checked since the device was opened. */
+  int64_t (*checked)(godwit_device* device);
+  /* Called in the thread that runs a program, or waits for it, whenever an op begins; NULL: no longer. Must be quick. */
+  void (*watch)(godwit_device* device, void (*progress)(void* context, int32_t op), void* context);
+  /* Spoils results from now on; NULL: no longer. `told` (may be NULL) is called before each, by any thread. */
+  godwit_status (*spoil)(godwit_device* device, const godwit_spoil* spoil, void (*told)(void* context, const godwit_spoilt* spoilt), void* context,
+                         godwit_error* error);
 } godwit_backend;
 
 /* The one symbol a backend's shared library exports. The table lives as long as the library. */

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 
 extern "C" const godwit_backend* godwit_cpu_backend(void);
@@ -170,6 +171,7 @@ Result<std::unique_ptr<Device>> Device::open(const godwit_backend& backend, cons
   std::vector<godwit_option> list = {{"threads", threads.c_str()}};
   if (!options.isa.empty()) list.push_back({"isa", options.isa.c_str()});
   if (options.profile) list.push_back({"profile", "1"});
+  if (options.verify) list.push_back({"verify", "inline"});
   godwit_error error{};
   if (device->backend_->open(0, list.data(), static_cast<std::int32_t>(list.size()), &device->device_, &error) != GODWIT_OK) {
     return device_error(device->name_, "open", error);
@@ -218,6 +220,73 @@ std::string Device::kernel_for(const program::Program& program, std::size_t inde
   const char* name = backend_->kernel_for(device_, &c.program, static_cast<std::int32_t>(index));
   return name == nullptr ? "" : name;
 }
+
+// Functions that came with a minor version are there if the backend's table reaches them and has them.
+#define HAS(member) (backend_->struct_size >= offsetof(godwit_backend, member) + sizeof backend_->member && backend_->member != nullptr)
+
+Result<void> Device::verify_key(std::uint64_t high, std::uint64_t low) {
+  if (!HAS(verify_key)) return {};
+  const std::uint64_t key[2] = {high, low};
+  godwit_error error{};
+  if (backend_->verify_key(device_, key, &error) != GODWIT_OK) return device_error(name_, "verify_key", error);
+  return {};
+}
+
+Result<Device::Evidence> Device::evidence(const Executable& ran) {
+  Evidence evidence;
+  if (!HAS(findings)) return evidence;
+  std::array<godwit_finding, 256> list{};
+  for (godwit_finding& each : list) each.struct_size = sizeof each;
+  godwit_error error{};
+  if (backend_->findings(device_, list.data(), static_cast<std::int32_t>(list.size()), &evidence.count, &error) != GODWIT_OK)
+    return device_error(name_, "findings", error);
+  const program::Program& program = ran.program();
+  for (std::size_t i = 0; i < std::min(list.size(), static_cast<std::size_t>(evidence.count)); ++i) {
+    const godwit_finding& found = list[i];
+    Finding finding{.program = program.name, .op = "", .index = found.op, .tensor = "", .row = found.row};
+    finding.difference = found.difference;
+    finding.bound = found.bound;
+    if (found.op >= 0 && static_cast<std::size_t>(found.op) < program.nodes.size())
+      finding.op = program.nodes[static_cast<std::size_t>(found.op)].op->name;
+    if (found.tensor >= 0 && static_cast<std::size_t>(found.tensor) < program.tensors.size())
+      finding.tensor = program.tensors[static_cast<std::size_t>(found.tensor)].name;
+    evidence.findings.push_back(std::move(finding));
+  }
+  return evidence;
+}
+
+std::int64_t Device::checked() const {
+  return HAS(checked) ? backend_->checked(device_) : 0;
+}
+
+bool Device::watch(std::function<void(std::int32_t)> progress) {
+  if (!HAS(watch)) return false;
+  progress_ = std::move(progress);
+  if (!progress_) {
+    backend_->watch(device_, nullptr, nullptr);
+  } else {
+    backend_->watch(
+        device_, [](void* self, std::int32_t op) { static_cast<Device*>(self)->progress_(op); }, this);
+  }
+  return true;
+}
+
+Result<void> Device::spoil(const godwit_spoil& spoil, std::function<void(const godwit_spoilt&)> told) {
+  if (!HAS(spoil)) return world_error("device {} cannot spoil its results", name_);
+  told_ = std::move(told);
+  godwit_error error{};
+  const auto tell = [](void* self, const godwit_spoilt* spoilt) {
+    if (const auto& told_by = static_cast<Device*>(self)->told_) told_by(*spoilt);
+  };
+  if (backend_->spoil(device_, &spoil, tell, this, &error) != GODWIT_OK) return device_error(name_, "spoil", error);
+  return {};
+}
+
+void Device::spoil_no_longer() {
+  if (HAS(spoil)) backend_->spoil(device_, nullptr, nullptr, nullptr, nullptr);
+}
+
+#undef HAS
 
 Executable::~Executable() {
   if (prepared_ != nullptr) device_->backend_->prepared_destroy(prepared_);

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,12 +29,24 @@ struct DeviceOptions {
   int threads = 1;
   std::string isa;       // empty: the best there is
   bool profile = false;  // count runs and time of every op: Executable::op_times
+  bool verify = false;   // check results while they are made: Device::findings
 };
 
 // What one op has cost since its program was prepared.
 struct OpTime {
   std::int64_t runs = 0;
   std::int64_t nanoseconds = 0;
+};
+
+// A doubtful result. Evidence, not an error: whoever ran the program judges.
+struct Finding {
+  std::string program;
+  std::string op;      // name of the op, "linear"
+  std::int32_t index;  // of its node
+  std::string tensor;  // the result in doubt
+  std::int64_t row = -1;
+  double difference = 0;
+  double bound = 0;
 };
 
 class Device;
@@ -137,6 +150,21 @@ class Device {
   // Bytes of the shared arena so far.
   [[nodiscard]] std::int64_t arena_bytes() const { return arena_.bytes(); }
 
+  // What results are checked with from now on, where the device was opened with `verify`: a secret that changes before each refresh.
+  [[nodiscard]] Result<void> verify_key(std::uint64_t high, std::uint64_t low);
+  // Findings since the last call, at most some hundreds of them; how many there were in all.
+  struct Evidence {
+    std::vector<Finding> findings;
+    std::int64_t count = 0;
+  };
+  [[nodiscard]] Result<Evidence> evidence(const Executable& ran);
+  [[nodiscard]] std::int64_t checked() const;  // results checked so far; 0 where the backend checks nothing
+  // Called whenever an op begins, in the thread that runs programs. Quick, or the device waits. False where the backend cannot.
+  bool watch(std::function<void(std::int32_t op)> progress);
+  // Spoils results (godwit_spoil), to see whether they are found. An error where the backend cannot.
+  [[nodiscard]] Result<void> spoil(const godwit_spoil& spoil, std::function<void(const godwit_spoilt&)> told);
+  void spoil_no_longer();
+
  private:
   friend class Executable;
   Device() = default;
@@ -146,6 +174,8 @@ class Device {
   godwit_queue* queue_ = nullptr;
   std::string name_;
   Buffer arena_;
+  std::function<void(std::int32_t)> progress_;
+  std::function<void(const godwit_spoilt&)> told_;
 };
 
 // Names of the backends this build can open.
