@@ -101,9 +101,10 @@ struct Fault {
   std::uint64_t seed = 0;       // of `rate`, and of where numbers are flipped
   // Parameters, by act.
   std::string op = {}, tensor = {};
-  std::string how = {};  // of disk: "full", "error", "read-only" (error_number is ENOSPC, EIO, EROFS), "sync" (EIO, of syncs alone),
-                         // "short" (writes of half the bytes), "slow" (`factor` MB/s)
-  int bits = 1;
+  std::string how = {};      // of disk: "full", "error", "read-only" (error_number is ENOSPC, EIO, EROFS), "sync" (EIO, of syncs alone),
+                             // "short" (writes of half the bytes), "slow" (`factor` MB/s)
+  int bits = 1;              // flipped
+  int bit = -1;              // which of its number, where `bits` is 1; -1: a random one
   std::int64_t results = 1;  // 0: every one
   int threads = 1;
   std::uint64_t calls = 0;
