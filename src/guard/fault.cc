@@ -73,10 +73,16 @@ bool device_fault(const Fault& fault) {
   return fault.act != Act::poison && fault.act != Act::terminate;
 }
 
+bool link_fault(const Fault& fault) {
+  return fault.act >= Act::lose_frame && fault.act <= Act::reset_link;
+}
+
 bool fits(const Fault& fault, const Point& point) {
   if (fault.at.role != point.role) return false;
   if (fault.at.worker >= 0 && fault.at.worker != point.worker) return false;
-  if (point.trusted && !fault.trusted_too && device_fault(fault)) return false;
+  // A keeper is trusted too, but not as a device.
+  if (point.trusted && point.worker >= 0 && !fault.trusted_too && device_fault(fault)) return false;
+  if (link_fault(fault) && point.worker < 0) return false;
   if (point.step < fault.at.step || point.step > std::max(fault.at.step, fault.last_step)) return false;
   if (fault.act == Act::slow) return true;
   if (!fault.any_phase && fault.at.phase != point.phase) return false;
@@ -160,7 +166,7 @@ Json point_line(std::size_t number, const Fault& fault, const Point& point) {
   line["fault"] = number;
   line["text"] = fault.text;
   line["role"] = role_name(point.role);
-  if (point.role == Role::worker) line["worker"] = point.worker;
+  if (point.worker >= 0) line["worker"] = point.worker;
   line["step"] = point.step;
   line["phase"] = phase_name(point.phase);
   if (!point.op.empty()) line["op"] = point.op;

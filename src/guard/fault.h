@@ -32,7 +32,7 @@ enum class Phase : std::uint8_t {
   batch,       // keeper: the samples of a step
   forward,     // worker
   backward,    // worker
-  sending,     // worker: the proposal is made, its checksums are taken, the answer is not sent
+  sending,     // worker: the proposal is made, its checksums are taken, the answer is not sent; supervisor: a worker's answer has come
   evaluating,  // worker
   joining,     // keeper: proposals into one gradient
   judging,     // keeper: norm
@@ -40,7 +40,7 @@ enum class Phase : std::uint8_t {
   digesting,   // keeper
   committing,  // supervisor: the state is made, its line is not in the journal
   committed,   // supervisor: the line is in the journal
-  writing,     // supervisor: the checkpoint writer
+  writing,     // the checkpoint writer, as supervisor
 };
 inline constexpr int phase_count = static_cast<int>(Phase::writing) + 1;
 [[nodiscard]] std::string_view phase_name(Phase phase);
@@ -81,7 +81,7 @@ enum class Act : std::uint8_t {
   repeat_frame,
   delay_frame,     // by `seconds`
   flip_frame,      // `bits`
-  reset_link,      // the next answer of a worker
+  reset_link,      // the next answer of a worker: handed back to the supervisor, in sending, with the worker's number
   rot_checkpoint,  // the newest checkpoint: `how` flip (`bits`), truncate, remove
   disk,            // calls that change the disk, for `seconds`, for `calls` calls, or (both 0) until the process ends; see `how`
 };

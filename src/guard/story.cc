@@ -45,7 +45,7 @@ bool passes(Role role, Phase phase) {
 std::vector<std::string> phases_of(Role role) {
   std::vector<std::string> names;
   for (const Passer& passer : passers) {
-    if (passes(role, passer.phase)) names.emplace_back(phase_name(passer.phase));
+    if (passes(role, passer.phase) && passer.phase != Phase::writing) names.emplace_back(phase_name(passer.phase));
   }
   return names;
 }
@@ -129,7 +129,12 @@ Result<void> settle(const Sentence& s, const When& when, Parts& parts) {
   Fault& fault = parts.fault;
   if (!parts.role) parts.role = when.phase ? role_of(*when.phase) : fault.any_phase ? Role::worker : Role::supervisor;
   fault.at.role = *parts.role;
-  if (when.phase && !passes(fault.at.role, *when.phase)) {
+  if (parts.only && (fault.any_phase || when.phase.value_or(*parts.only) != *parts.only)) {
+    return s.error(fmt::format("this happens in {} and nowhere else; leave out where", phase_name(*parts.only)));
+  }
+  // A writer passes its only phase as the supervisor whose child it is: its disk fails, but it dies by its own name.
+  const bool writes = parts.only || fault.act == Act::disk || fault.act == Act::terminate;
+  if (when.phase && (!passes(fault.at.role, *when.phase) || (when.phase == Phase::writing && !writes))) {
     return s.error(fmt::format("the {} is never in {}; it passes {}", role_name(fault.at.role), phase_name(*when.phase),
                                fmt::join(phases_of(fault.at.role), ", ")));
   }
@@ -140,7 +145,7 @@ Result<void> settle(const Sentence& s, const When& when, Parts& parts) {
                       : fault.at.role == Role::keeper    ? Phase::applying
                       : fault.act == Act::rot_checkpoint ? Phase::committed
                                                          : Phase::committing;
-  fault.at.phase = when.phase.value_or(parts.usual.value_or(usual));
+  fault.at.phase = parts.only ? *parts.only : when.phase.value_or(parts.usual.value_or(usual));
   const bool lasting = fault.act == Act::slow || fault.act == Act::poison;
   fault.once_a_step = when.range && fault.rate == 1 && !when.every_time && !lasting;
   fault.count = when.times.value_or(when.range || when.every_time || lasting ? 0 : 1);

@@ -37,6 +37,11 @@ bool process(Sentence& s, Parts& parts) {
     parts.role = Role::supervisor;
     return true;
   }
+  if (s.words({"the", "writer"})) {
+    parts.role = Role::supervisor;
+    parts.only = Phase::writing;
+    return true;
+  }
   return worker(s, parts);
 }
 
@@ -107,6 +112,14 @@ bool spoil(Sentence& s, Parts& parts, godwit_spoil_kind kind) {
   return true;
 }
 
+// A link ends at the supervisor, who loses, delays and spoils what has come.
+bool link(Sentence& s, Parts& parts) {
+  if (!worker(s, parts)) return false;
+  parts.role = Role::supervisor;
+  parts.only = Phase::sending;
+  return true;
+}
+
 bool flip(Sentence& s, Parts& parts) {
   Fault& fault = parts.fault;
   if (!s.word("flip") || !bits(s, fault) || !s.word("in")) return false;
@@ -133,8 +146,7 @@ bool flip(Sentence& s, Parts& parts) {
   }
   if (s.words({"the", "answer", "of"})) {
     fault.act = Act::flip_frame;
-    parts.usual = Phase::sending;
-    return worker(s, parts);
+    return link(s, parts);
   }
   s.go_back(before);
   if (!results(s, parts, "matmul")) return false;
@@ -207,7 +219,8 @@ bool worker_act(Sentence& s, Parts& parts) {
     if (!s.words(form.words)) continue;
     parts.fault.act = form.act;
     parts.usual = Phase::sending;
-    if (!worker(s, parts)) return false;
+    if (form.act < Act::lose_frame) return worker(s, parts);
+    if (!link(s, parts)) return false;
     if (form.act != Act::delay_frame) return true;
     const auto seconds = s.word("by") ? s.seconds() : std::nullopt;
     if (seconds) parts.fault.seconds = *seconds;
@@ -315,7 +328,7 @@ bool modifier(Sentence& s, Parts& parts) {
     if (chance) fault.spoil.rate = *chance;
     return chance && s.word("each");
   }
-  if (parts.role == Role::worker && s.words({"on", "the", "trusted", "CPU", "too"})) {
+  if ((parts.role == Role::worker || parts.only == Phase::sending) && s.words({"on", "the", "trusted", "CPU", "too"})) {
     fault.trusted_too = true;
     return true;
   }

@@ -12,6 +12,7 @@ struct Parts {
   Fault& fault;
   std::optional<Role> role = std::nullopt;    // said by the act
   std::optional<Phase> usual = std::nullopt;  // where it strikes unless the line says
+  std::optional<Phase> only = std::nullopt;   // the only place where it can
 };
 
 // Reads an act, or says false: the sentence then knows what was wanted.

@@ -118,6 +118,8 @@ TEST(Story, Where) {
   EXPECT_EQ(fault("at step 3 in digesting: kill the keeper").at.phase, Phase::digesting);
   EXPECT_EQ(fault("at step 3: kill the supervisor").at.role, Role::supervisor);
   EXPECT_EQ(fault("at step 3: kill everything").how, "everything");
+  EXPECT_EQ(fault("at step 3: kill the writer").at.phase, Phase::writing);
+  EXPECT_EQ(fault("at step 3 in writing: terminate the run").at.role, Role::supervisor);
   EXPECT_EQ(fault("at step 3: terminate the run").at.role, Role::supervisor);
   EXPECT_EQ(fault("at step 3 in evaluating: terminate the run").at.role, Role::worker);
   EXPECT_TRUE(fault("at step 3: kill every worker on the trusted CPU too").trusted_too);
@@ -153,7 +155,10 @@ TEST(Story, EveryAct) {
   EXPECT_EQ(act("lose the answer of worker 1"), Act::lose_frame);
   EXPECT_EQ(act("repeat the answer of worker 1"), Act::repeat_frame);
   EXPECT_EQ(fault("at step 3: delay the answer of worker 1 by 0.5 seconds").seconds, 0.5);
-  EXPECT_EQ(fault("at step 3: delay the answer of worker 1 by 0.5 seconds").at.phase, Phase::sending);
+  const Fault late = fault("at step 3: delay the answer of worker 1 by 0.5 seconds on the trusted CPU too");
+  EXPECT_EQ(late.at.phase, Phase::sending);
+  EXPECT_EQ(late.at.role, Role::supervisor);
+  EXPECT_EQ(late.at.worker, 1);
   EXPECT_EQ(act("flip a bit in the answer of worker 1"), Act::flip_frame);
   EXPECT_EQ(act("reset the link of worker 1"), Act::reset_link);
   EXPECT_EQ(fault("at step 3: flip a bit in the newest checkpoint").how, "flip");
@@ -219,6 +224,8 @@ TEST(Story, WhatIsWrongIsNamedWithLineWordAndWhatIsNear) {
   EXPECT_THAT(refused(frame + "at step 3: kill worker 3"), HasSubstr("there are workers 0 to 2"));
   EXPECT_THAT(refused(frame + "at step 3 in judging: kill worker 1"),
               HasSubstr("the worker is never in judging; it passes starting, preparing, idle, forward"));
+  EXPECT_THAT(refused(frame + "at step 3 in writing: kill the supervisor"), HasSubstr("it passes starting, committing, committed"));
+  EXPECT_THAT(refused(frame + "at step 3 in committing: kill the writer"), HasSubstr("this happens in writing and nowhere else"));
   EXPECT_THAT(refused(frame + "steps 5 to 3: kill worker 1"), HasSubstr("a step, 5 or later"));
   EXPECT_THAT(refused(frame + "every step with probability 2: kill worker 1"), HasSubstr("a probability, 0 to 1"));
   EXPECT_THAT(refused(frame + "at step 3: kill worker 1 for 3 seconds"), HasSubstr("'for'"));
