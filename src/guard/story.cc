@@ -301,6 +301,7 @@ Result<Story> parse_story(std::string_view text, std::string_view source) {
 Result<Story> load_story(const std::filesystem::path& path) {
   TRY_ASSIGN(const std::string text, read_file(path, story_bytes_max));
   TRY_ASSIGN(Story story, parse_story(text, path.string()));
+  story.file = path;
   story.name = path.stem().string();
   return story;
 }

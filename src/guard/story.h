@@ -42,7 +42,8 @@ struct Expectation {
 [[nodiscard]] bool holds(std::uint64_t counted, std::string_view comparison, std::uint64_t value);
 
 struct Story {
-  std::string name;  // of its file, without ".story"
+  std::filesystem::path file;  // where it was read from; empty: from a text
+  std::string name;            // of its file, without ".story"
   std::string preset;
   std::uint64_t steps = 0;
   int workers = 1;
