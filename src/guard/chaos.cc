@@ -225,7 +225,8 @@ Result<Start> Chaos::start_of(const Story& story, const fs::path& directory) {
 }
 
 Result<Digest> Chaos::undisturbed(const Story& story) {
-  const std::string settings = fmt::format("{} {} {}", story.preset, story.steps, fmt::join(story.sets, " "));
+  const std::string settings =
+      fmt::format("{} {} steps{}{}", story.preset, story.steps, story.sets.empty() ? "" : " with ", fmt::join(story.sets, " "));
   if (const auto known = digests_.find(settings); known != digests_.end()) return known->second;
   TRY_ASSIGN(Start start, start_of(story, options_.directory / fmt::format("undisturbed-{}", digests_.size() + 1)));
   Story calm = story;
