@@ -38,20 +38,12 @@ Result<Metrics> Metrics::open(const std::filesystem::path& path, std::uint64_t s
   return metrics;
 }
 
-Result<void> Metrics::append(std::uint64_t step, const Proposal& proposal, const Applied& applied, double tokens_per_s) {
+Result<void> Metrics::append(std::uint64_t step, const Json& facts, double tokens_per_s) {
   Json json;
   json["step"] = step;
-  json["loss"] = proposal.loss;
-  json["lr"] = applied.lr;
-  json["grad_norm"] = applied.gradient_norm;
-  json["tokens"] = proposal.predictions;
-  json["tokens_per_s"] = tokens_per_s;
-  if (proposal.mtp_loss != 0) json["mtp_loss"] = proposal.mtp_loss;
-  if (proposal.balance_loss != 0) json["balance_loss"] = proposal.balance_loss;
-  if (!proposal.expert_counts.empty()) {
-    Json load = Json::array();
-    for (const auto& counts : proposal.expert_counts) load.push_back(expert_load(counts));
-    json["expert_load"] = load;
+  for (const auto& fact : facts.items()) {
+    json[fact.key] = fact.value;
+    if (fact.key == "tokens") json["tokens_per_s"] = tokens_per_s;
   }
   return append(std::move(json));
 }

@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "train/engine.h"
 
 namespace godwit::train {
 
@@ -16,9 +15,9 @@ class Metrics {
  public:
   // Opens or creates; lines of steps after `step`, and a torn last line, are cut off.
   [[nodiscard]] static Result<Metrics> open(const std::filesystem::path& path, std::uint64_t step);
-  // Members: step, loss, lr, grad_norm, tokens, tokens_per_s; mtp_loss, balance_loss and expert_load (most loaded expert over the mean, by
-  // MoE layer) where there are any.
-  [[nodiscard]] Result<void> append(std::uint64_t step, const Proposal& proposal, const Applied& applied, double tokens_per_s);
+  // Members: step, then the step's facts (loss, lr, grad_norm, tokens; mtp_loss, balance_loss and expert_load, the most loaded expert over
+  // the mean by MoE layer, where there are any; skipped where the batch was left out), tokens_per_s.
+  [[nodiscard]] Result<void> append(std::uint64_t step, const Json& facts, double tokens_per_s);
   // Gives the last line its validation_loss, once.
   [[nodiscard]] Result<void> add_validation_loss(double loss);
 

@@ -15,7 +15,7 @@
 #include "base/config.h"
 #include "base/digest.h"
 #include "device/device.h"
-#include "train/engine.h"
+#include "train/programs.h"
 
 namespace godwit::train {
 
