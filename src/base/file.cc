@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <fstream>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -357,6 +358,17 @@ Result<void> write_file_durably(const fs::path& path, std::span<const std::byte>
 
 Result<void> write_file_durably(const fs::path& path, std::string_view text) {
   return write_file_durably(path, as_bytes(text));
+}
+
+Result<void> replace_file(const fs::path& path, std::string_view text) {
+  const fs::path aside = path.parent_path() / fmt::format(".{}.{}.tmp", path.filename().string(), ::getpid());
+  {
+    std::ofstream stream(aside, std::ios::binary | std::ios::trunc);
+    stream.write(text.data(), static_cast<std::streamsize>(text.size()));
+    if (!stream.flush()) return world_error("{}: write: {}", aside.string(), std::strerror(errno));
+  }
+  if (::rename(aside.c_str(), path.c_str()) != 0) return world_error("{}: rename: {}", path.string(), std::strerror(errno));
+  return {};
 }
 
 Result<AppendFile> AppendFile::open(const fs::path& path) {

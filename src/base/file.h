@@ -104,6 +104,9 @@ class DurableWriter {
 [[nodiscard]] Result<void> write_file_durably(const fs::path& path, std::span<const std::byte> bytes);
 [[nodiscard]] Result<void> write_file_durably(const fs::path& path, std::string_view text);
 
+// A file for others to look at while a process runs: replaced in one piece, not durable.
+[[nodiscard]] Result<void> replace_file(const fs::path& path, std::string_view text);
+
 // A file that only grows, for journals and metrics. After an error it is latched: every later call returns the same error until the file
 // is opened again, because the bytes on disk are then unknown. Not thread-safe; one writer per file.
 class AppendFile {

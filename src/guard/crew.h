@@ -30,9 +30,6 @@ struct Evaluation {
   std::int64_t predictions = 0;
 };
 
-// For `status` and the chaos runner: RUN/guard.json.
-using Counters = Json;
-
 class Crew {
  public:
   virtual ~Crew() = default;
@@ -68,10 +65,27 @@ struct CrewOptions {
   std::filesystem::path checkpoints;  // RUN/checkpoints
   int threads = 1;                    // in all
   std::function<bool()> interrupted;
+
+  // Of a crew of processes.
+  int workers = 1;
+  enum class Verify : std::uint8_t { off, inline_checks, dual } verify = Verify::inline_checks;
+  double replay_share = 1.0 / 32;       // of proposals that another device must confirm, beside the checks
+  std::filesystem::path record;         // RUN/guard.json
+  std::shared_ptr<Faults> faults;       // may be null
+  std::uint64_t skipped_in_a_row_max = 8;  // steps that leave their batch out, before the run waits for its owner
+  std::vector<int> also_wait_for;          // descriptors whose becoming readable ends a wait
+  // What the journal says of a step that is made again.
+  std::function<std::optional<Digest>(std::uint64_t step)> committed;
 };
 
-// Keeper and one worker in the calling process: no second process, one state that is updated in place. For debugging, and for measuring
-// what the guard costs.
+// Keeper and workers in processes of their own. Call it, and its functions, from one thread.
+[[nodiscard]] std::unique_ptr<Crew> make_supervisor(Task& task, const CrewOptions& options);
+
+// Samples of the parts that so many workers are given: an aligned subtree each, as many parts as workers or a few more.
+[[nodiscard]] std::int64_t part_samples(std::int64_t samples, int workers);
+
+// Keeper and one worker in the calling process: no second process, one state that is updated in place. For debugging, and for measuring what the
+// guard costs.
 [[nodiscard]] std::unique_ptr<Crew> make_alone(Task& task, const CrewOptions& options);
 
 }  // namespace godwit::guard

@@ -205,7 +205,7 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
   if (from_index != to_index) {
     TRY_ASSIGN(const std::string changed, check(from_index));
     if (!changed.empty()) {
-      made.doubts.push_back({fmt::format("the committed state is not what it was: {} has changed", changed), {}});
+      made.doubts.push_back({fmt::format("the committed state is not what it was: {} has changed", changed), false, {}});
       return made;
     }
   }
@@ -217,11 +217,12 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
       // No proposal can mend that.
       std::vector<int> all(proposals.size());
       for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int>(i);
-      made.doubts.push_back({fmt::format("the batch of {} samples has no labelled prediction", samples.samples.size()), std::move(all)});
+      made.doubts.push_back(
+          {fmt::format("the batch of {} samples has no labelled prediction", samples.samples.size()), true, std::move(all)});
       return made;
     }
     if (std::vector<int> changed = changed_in_transit(proposals); !changed.empty()) {
-      made.doubts.push_back({"the proposal is not what its worker made: its bytes changed on the way", std::move(changed)});
+      made.doubts.push_back({"the proposal is not what its worker made: its bytes changed on the way", false, std::move(changed)});
       return made;
     }
     TRY_ASSIGN(const NodeAt root, join(proposals));
@@ -233,7 +234,7 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
       if (concerned.empty()) {
         for (std::size_t i = 0; i < proposals.size(); ++i) concerned.push_back(static_cast<int>(i));
       }
-      made.doubts.push_back({doubt, std::move(concerned)});
+      made.doubts.push_back({doubt, true, std::move(concerned)});
       return made;
     }
     pulse_->enter(Phase::applying, step);
