@@ -1,0 +1,4 @@
+# A2: the supervisor dies in committed; the same command goes on.
+train nano 12 steps on 2 workers with run.checkpoint_every=4
+at step 6 in committed: kill the supervisor
+expect finished, restarts = 1, digest = undisturbed

@@ -1,0 +1,4 @@
+# A7: SIGTERM in writing: the last commit is made durable, and the same command goes on.
+train nano 12 steps on 2 workers with run.evaluate_every=4 run.checkpoint_every=4
+every step in writing, up to 1 time: terminate the run
+expect finished, stops = 1, digest = undisturbed

@@ -1,0 +1,5 @@
+# C2: a stored result of combine is changed.
+train nano 12 steps on 2 workers
+at step 4: flip a high bit in 1 combine result on worker 0
+at step 8: flip 4 bits in 2 combine results on worker 1
+expect finished, findings >= 1, digest = undisturbed

@@ -1,0 +1,5 @@
+# D1: short disk writes for 2 seconds: the run goes on from memory, and catches up.
+train nano 20 steps on 2 workers with run.checkpoint_every=4
+at step 7 in committing: short disk writes for 2 seconds
+at step 12 in writing: short disk writes for 2 seconds
+expect finished, digest = undisturbed
