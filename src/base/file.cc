@@ -230,6 +230,13 @@ Result<std::vector<std::string>> list_directory(const fs::path& path) {
   return names;
 }
 
+Result<void> forget_cached(const fs::path& path) {
+  Descriptor file(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
+  if (*file < 0) return failure(path, "open");
+  static_cast<void>(::posix_fadvise(*file, 0, 0, POSIX_FADV_DONTNEED));
+  return {};
+}
+
 Result<std::uint64_t> free_space(const fs::path& path) {
   struct statvfs status {};
   if (uninterrupted([&] { return ::statvfs(path.c_str(), &status); }) != 0) return failure(path, "ask the free space");

@@ -54,6 +54,9 @@ class MappedFile {
 
 // Names in the directory (without . and ..), sorted by byte.
 [[nodiscard]] Result<std::vector<std::string>> list_directory(const fs::path& path);
+// Asks the system to forget what it holds in memory of a file, so that the next reader gets what the disk has. Bytes not synced, or mapped
+// by somebody, stay; where a file system cannot, nothing happens.
+[[nodiscard]] Result<void> forget_cached(const fs::path& path);
 // Bytes a user without privileges can still write on the file system that holds `path`.
 [[nodiscard]] Result<std::uint64_t> free_space(const fs::path& path);
 
