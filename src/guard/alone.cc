@@ -110,7 +110,7 @@ class Alone : public Crew {
   }
   std::optional<std::uint64_t> checkpointed() const override { return checkpointed_; }
 
-  void wait(const std::function<bool()>& done, std::chrono::milliseconds time) override {
+  void wait(const std::function<bool()>& done, std::chrono::milliseconds time, int) override {
     const auto end = std::chrono::steady_clock::now() + time;
     while (!done() && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }

@@ -53,8 +53,9 @@ class Crew {
   // The newest step whose checkpoint is on disk as far as this crew knows.
   [[nodiscard]] virtual std::optional<std::uint64_t> checkpointed() const = 0;
 
-  // Waits while things go on: until `done` or until the time is over.
-  virtual void wait(const std::function<bool()>& done, std::chrono::milliseconds time) = 0;
+  // Waits while things go on: until `done` or until the time is over. `done` is asked whenever something happens, also when the descriptor
+  // (unless it is negative) becomes readable.
+  virtual void wait(const std::function<bool()>& done, std::chrono::milliseconds time, int descriptor) = 0;
 
   [[nodiscard]] virtual std::string description() const = 0;  // "2 workers on cpu (…)"
   // The programs of a worker that lives in this process; none otherwise.
@@ -69,11 +70,10 @@ struct CrewOptions {
   // Of a crew of processes.
   int workers = 1;
   enum class Verify : std::uint8_t { off, inline_checks, dual } verify = Verify::inline_checks;
-  double replay_share = 1.0 / 32;       // of proposals that another device must confirm, beside the checks
-  std::filesystem::path record;         // RUN/guard.json
-  std::shared_ptr<Faults> faults;       // may be null
+  double replay_share = 1.0 / 32;          // of proposals that another device must confirm, beside the checks
+  std::filesystem::path record;            // RUN/guard.json
+  std::shared_ptr<Faults> faults;          // may be null
   std::uint64_t skipped_in_a_row_max = 8;  // steps that leave their batch out, before the run waits for its owner
-  std::vector<int> also_wait_for;          // descriptors whose becoming readable ends a wait
   // What the journal says of a step that is made again.
   std::function<std::optional<Digest>(std::uint64_t step)> committed;
 };
@@ -84,8 +84,8 @@ struct CrewOptions {
 // Samples of the parts that so many workers are given: an aligned subtree each, as many parts as workers or a few more.
 [[nodiscard]] std::int64_t part_samples(std::int64_t samples, int workers);
 
-// Keeper and one worker in the calling process: no second process, one state that is updated in place. For debugging, and for measuring what the
-// guard costs.
+// Keeper and one worker in the calling process: no second process, one state that is updated in place. For debugging, and for measuring
+// what the guard costs.
 [[nodiscard]] std::unique_ptr<Crew> make_alone(Task& task, const CrewOptions& options);
 
 }  // namespace godwit::guard

@@ -174,7 +174,9 @@ void Staff::take(Post& post, const std::string& bytes, std::vector<Event>& event
   }
   if (frame->epoch != post.epoch || frame->number != post.order) return;  // of a process that is gone, or said twice
   if (post.state != Post::State::starting && post.state != Post::State::busy) return;
-  Event event{post.state == Post::State::starting ? Event::Kind::ready : Event::Kind::answered, &post};
+  Event event;
+  event.kind = post.state == Post::State::starting ? Event::Kind::ready : Event::Kind::answered;
+  event.post = &post;
   if (event.kind == Event::Kind::ready) {
     if (frame->content.contains("error")) {
       post.trouble = frame->content.value("error", std::string());
@@ -232,7 +234,9 @@ void Staff::receive(Post& post, std::vector<Event>& events) {
 }
 
 void Staff::end(Post& post, const Ending& ending, std::vector<Event>& events) {
-  Event event{Event::Kind::ended, &post};
+  Event event;
+  event.kind = Event::Kind::ended;
+  event.post = &post;
   event.had_order = post.state == Post::State::busy;
   event.outside = ending.kind == Ending::Kind::killed && post.hung.empty();
   event.why = !post.hung.empty() ? post.hung : !post.trouble.empty() && post.state == Post::State::starting ? post.trouble : ending.text();

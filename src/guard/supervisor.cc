@@ -80,7 +80,8 @@ Result<Json> Supervisor::keep(Json order) {
   while (true) {
     while (keeper.state != Post::State::idle) {
       if (options_.interrupted()) return stopped();
-      if (keeper.failures >= 3 && keeper.trouble_kind == ErrorKind::input && !keeper.trouble.empty()) return Error{ErrorKind::input, keeper.trouble};
+      if (keeper.failures >= 3 && keeper.trouble_kind == ErrorKind::input && !keeper.trouble.empty())
+        return Error{ErrorKind::input, keeper.trouble};
       attend(wait_ms);
     }
     kept_.reset();
@@ -493,7 +494,8 @@ void Supervisor::note_slow(int number, double seconds_per_sample) {
   std::vector<double> others;
   for (int w = 0; w < options_.workers; ++w) {
     const Worker& worker = workers_[static_cast<std::size_t>(w)];
-    if (w != number && worker.seconds.size() == remembered && worker.quarantined.empty() && !worker.aside) others.push_back(median(worker.seconds));
+    if (w != number && worker.seconds.size() == remembered && worker.quarantined.empty() && !worker.aside)
+      others.push_back(median(worker.seconds));
   }
   if (others.empty()) return;
   const double fastest = *std::ranges::min_element(others);
@@ -516,7 +518,8 @@ void Supervisor::fault(const std::string& what) {
 }
 
 void Supervisor::attend(int milliseconds) {
-  std::vector<int> also = options_.also_wait_for;
+  std::vector<int> also;
+  if (waited_for_ >= 0) also.push_back(waited_for_);
   if (writer_) also.push_back(writer_->descriptor());
   for (const Event& event : staff_.attend(milliseconds, also)) happened(event);
   if (writer_) {
@@ -564,9 +567,11 @@ void Supervisor::happened(const Event& event) {
   if (workers_[static_cast<std::size_t>(post.number)].part >= 0) answered(post, event.content);
 }
 
-void Supervisor::wait(const std::function<bool()>& done, std::chrono::milliseconds time) {
+void Supervisor::wait(const std::function<bool()>& done, std::chrono::milliseconds time, int descriptor) {
+  waited_for_ = descriptor;
   const double end = monotonic_seconds() + static_cast<double>(time.count()) / 1000;
   while (!done() && monotonic_seconds() < end) attend(wait_ms);
+  waited_for_ = -1;
 }
 
 // ---- Evaluation ----
@@ -591,7 +596,7 @@ Result<Evaluation> Supervisor::evaluate() {
   chunks_.clear();
   for (Worker& worker : workers_) worker.part = -1;
   for (std::int64_t first = 0; first < sizes_.validation; first += sizes_.pass)
-    chunks_.push_back({first, std::min(sizes_.pass, sizes_.validation - first)});
+    chunks_.emplace_back(first, std::min(sizes_.pass, sizes_.validation - first));
   while (!std::ranges::all_of(chunks_, &Chunk::done)) {
     for (Chunk& chunk : chunks_) {
       if (chunk.done || chunk.running != nullptr) continue;

@@ -21,7 +21,7 @@ class Supervisor : public Crew {
   Result<Evaluation> evaluate() override;
   Result<bool> checkpoint(const store::Retention& retention, bool wait) override;
   std::optional<std::uint64_t> checkpointed() const override { return checkpointed_; }
-  void wait(const std::function<bool()>& done, std::chrono::milliseconds time) override;
+  void wait(const std::function<bool()>& done, std::chrono::milliseconds time, int descriptor) override;
   std::string description() const override;
 
  private:
@@ -79,11 +79,12 @@ class Supervisor : public Crew {
   std::uint64_t secret_[2] = {};
 
   std::vector<Part> parts_;
-  std::string poisoned_;  // why the step leaves its batch out
+  std::string poisoned_;      // why the step leaves its batch out
   std::optional<Json> kept_;  // the keeper's answer
   bool keeper_gone_ = false;
 
   struct Chunk {  // of the validation samples
+    Chunk(std::int64_t first_sample, std::int64_t samples) : first(first_sample), count(samples) {}
     std::int64_t first = 0, count = 0;
     std::vector<double> sums;
     std::int64_t predictions = 0;
@@ -124,6 +125,7 @@ class Supervisor : public Crew {
   std::deque<Recovery> recoveries_;
   std::vector<std::pair<double, std::string>> open_faults_;
   std::string rung_, waiting_;
+  int waited_for_ = -1;  // a descriptor that ends a wait
   double recorded_at_ = 0, began_at_ = 0, lost_s_ = 0;
 };
 

@@ -40,6 +40,7 @@ struct Memory {
 // Why a step's proposal must not become state.
 struct Doubt {
   std::string what;            // "loss is not finite"
+  bool samples = false;        // the numbers themselves are in doubt, not how they came here: the samples may be why
   std::vector<int> proposals;  // indices of those it concerns; empty: of the state it was made from
 };
 

@@ -9,8 +9,9 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "guard/crew.h"
+#include "guard/story.h"
 #include "store/checkpoint.h"
-#include "store/journal.h"
+#include "store/ledger.h"
 #include "store/run_directory.h"
 #include "train/engine.h"
 #include "train/metrics.h"
@@ -54,7 +55,12 @@ class Run {
   Result<void> check_figures();  // what the run needs; an input error if the machine has not that much memory
   Result<void> begin();          // state as of the newest good checkpoint, or fresh
   Result<void> step();           // propose, judge, commit
-  Result<void> evaluate();       // the state as it is, whose step has its line in the metrics
+  // Lines of earlier commits are on the disk, or the disk is known to be behind and the run goes on from memory.
+  Result<void> settle();
+  void point(guard::Phase phase) const {
+    if (faults_) faults_->pass({guard::Role::supervisor, -1, step_ + 1, phase, {}, true});
+  }
+  Result<void> evaluate();  // the state as it is, whose step has its line in the metrics
   Result<void> checkpoint(bool wait);
   Result<RunResult> finish(bool finished);
   [[nodiscard]] bool due(std::int64_t every) const {
@@ -72,7 +78,8 @@ class Run {
   Setup setup_;
   std::unique_ptr<TrainingTask> task_;
   std::unique_ptr<guard::Crew> crew_;
-  std::optional<store::Journal> journal_;
+  std::unique_ptr<store::Ledger> journal_;
+  std::shared_ptr<guard::Faults> faults_;
   std::optional<Metrics> metrics_;
   std::uint64_t step_ = 0;  // committed
   Digest digest_;           // of the state as it is
@@ -80,13 +87,14 @@ class Run {
   std::optional<double> validation_loss_;
   Figures figures_;
   double seconds_per_step_ = 0;
+  bool behind_ = false;  // the journal
 };
 
 Result<void> Run::begin() {
   TRY(remove_temporaries(directory_.root));
   if (fs::exists(directory_.checkpoints())) TRY(remove_temporaries(directory_.checkpoints()));
   TRY(create_directories_durably(directory_.checkpoints()));
-  TRY_ASSIGN(journal_, store::Journal::open(directory_.journal()));
+  TRY_ASSIGN(journal_, store::Ledger::open(directory_.journal()));
   TRY_ASSIGN(const guard::Crew::Begun begun, crew_->begin(std::numeric_limits<std::uint64_t>::max()));
   for (const std::string& text : begun.loaded.refused) log_warning("{}", text);
   step_ = begun.loaded.step;
@@ -111,14 +119,32 @@ Result<void> Run::begin() {
         "no checkpoint in '{}' is whole, and the journal has {} lines: restore one checkpoint, or begin again in another directory",
         directory_.checkpoints().string(), journal_->entries().size());
   }
-  if (journal_->entries().empty()) TRY(journal_->append({step_, digest_, "start", setup_.init ? setup_.init->description() : ""}));
+  if (journal_->entries().empty()) journal_->post({step_, digest_, "start", setup_.init ? setup_.init->description() : ""});
   if (setup_.resumed && setup_.steps_before != setup_.settings.run.steps) {
-    TRY(journal_->append({step_, digest_, "extend", fmt::format("steps {} -> {}", setup_.steps_before, setup_.settings.run.steps)}));
+    journal_->post({step_, digest_, "extend", fmt::format("steps {} -> {}", setup_.steps_before, setup_.settings.run.steps)});
     TRY(write_record(setup_, directory_));
   }
   TRY_ASSIGN(metrics_, Metrics::open(directory_.metrics(), step_));
   TRY_ASSIGN(best_, store::read_best(directory_));
   return checkpoint(true);
+}
+
+Result<void> Run::settle() {
+  constexpr std::chrono::milliseconds patience{2000};
+  const auto settled = [&] {
+    journal_->acknowledge();
+    return journal_->durable() == journal_->posted() || journal_->trouble().has_value() || journal_->fatal().has_value();
+  };
+  crew_->wait(settled, behind_ ? std::chrono::milliseconds(0) : patience, journal_->descriptor());
+  if (const auto fatal = journal_->fatal()) return *fatal;
+  const bool behind = journal_->durable() != journal_->posted();
+  if (behind && !behind_) {
+    log_warning("the journal is behind: {}; the run goes on from memory", journal_->trouble().value_or("the disk does not answer"));
+  } else if (!behind && behind_) {
+    log_info("the journal has caught up");
+  }
+  behind_ = behind;
+  return {};
 }
 
 Result<void> Run::checkpoint(bool wait) {
@@ -135,15 +161,19 @@ Result<void> Run::evaluate() {
   validation_loss_ = metrics_->validation_loss();
   if (!validation_loss_) {
     TRY_ASSIGN(const guard::Evaluation evaluation, crew_->evaluate());
-    TRY(metrics_->add_validation_loss(evaluation.loss));
+    metrics_->add_validation_loss(evaluation.loss);
     validation_loss_ = evaluation.loss;
   }
   if (std::isfinite(*validation_loss_) && (!best_ || *validation_loss_ < best_->validation_loss)) {
     // The checkpoint first: best.json must never name a step that is not there.
     const store::Best best{step_, *validation_loss_};
     best_ = best;
-    TRY(checkpoint(true));
-    TRY(store::write_best(directory_, best));
+    Result<void> kept = checkpoint(true);
+    if (kept.ok()) kept = store::write_best(directory_, best);
+    if (!kept.ok()) {
+      if (kept.error().kind != ErrorKind::world) return kept;
+      log_warning("the best step so far, {}, is not kept: {}", step_, kept.error().message);
+    }
   }
   return {};
 }
@@ -159,17 +189,20 @@ Result<void> Run::step() {
           next.step, hex(next.digest), hex(*committed));
     }
   } else {
-    TRY(journal_->append({next.step, next.digest, next.skipped ? "skip" : "commit", next.note}));
+    TRY(settle());  // while this step was made, the line of the one before has had its time
+    point(guard::Phase::committing);
+    journal_->post({next.step, next.digest, next.skipped ? "skip" : "commit", next.note});
   }
   crew_->commit();
   step_ = next.step;
   digest_ = next.digest;
+  point(guard::Phase::committed);
   if (next.skipped) log_warning("step {} leaves its batch out: {}", step_, next.note);
   const double seconds = monotonic_seconds() - began;
   seconds_per_step_ = seconds_per_step_ == 0 ? seconds : 0.9 * seconds_per_step_ + 0.1 * seconds;
 
   const double tokens_per_s = next.facts.value("tokens", 0.0) / seconds;
-  TRY(metrics_->append(step_, next.facts, tokens_per_s));
+  metrics_->append(step_, next.facts, tokens_per_s);
   std::optional<double> evaluated;
   if (evaluation_due()) {
     TRY(evaluate());
@@ -191,7 +224,25 @@ Result<void> Run::step() {
 }
 
 Result<RunResult> Run::finish(bool finished) {
-  TRY(checkpoint(true));
+  // What was computed is not given up because a disk fails now: it is waited for, until somebody who cannot wait says so.
+  for (bool told = false;; told = true) {
+    const Result<void> written = checkpoint(true);
+    if (written.ok()) break;
+    if (!finished || options_.interrupted()) return written.error();
+    if (!told) log_warning("waiting for the disk: {}", written.error().message);
+    crew_->wait(options_.interrupted, std::chrono::milliseconds(500), -1);
+  }
+  const auto durable = [&] {
+    journal_->acknowledge();
+    return journal_->durable() == journal_->posted() || journal_->fatal().has_value() || (options_.interrupted() && finished);
+  };
+  crew_->wait(durable, finished ? std::chrono::milliseconds(std::chrono::hours(24 * 365)) : std::chrono::milliseconds(2000),
+              journal_->descriptor());
+  if (const auto fatal = journal_->fatal()) return *fatal;
+  if (journal_->durable() != journal_->posted()) {
+    return world_error("the last lines of the journal are not on the disk: {}; the checkpoint of step {} is, and the same command goes on",
+                       journal_->trouble().value_or("it does not answer"), step_);
+  }
   RunResult result;
   result.step = step_;
   result.digest = digest_;
@@ -214,14 +265,19 @@ Result<void> Run::check_figures() {
 }
 
 Result<RunResult> Run::execute() {
-  task_ = std::make_unique<TrainingTask>(setup_, directory_, options_.device);
+  // Parts of the samples, one after the other, are what workers compute; how they are cut changes no bit.
+  std::int64_t& pass = setup_.settings.run.micro_batch;
+  pass = std::min(pass, guard::part_samples(setup_.settings.run.batch, options_.workers));
+  device::DeviceOptions device = options_.device;
+  device.verify = setup_.settings.run.verify != "off";
+  task_ = std::make_unique<TrainingTask>(setup_, directory_, device);
   TRY(check_figures());  // before anything is allocated
   if (options_.dry_run) {
     // What the backend holds beside the plan is known once programs are prepared; none of it is touched.
     Engine engine(*setup_.model, setup_.settings, setup_.dataset->predictions_max(), !task_->programs().evaluation.nodes.empty());
-    TRY_ASSIGN(auto device, device::Device::open(options_.device));
-    TRY_ASSIGN(auto state, State::create(*device, *setup_.model, setup_.dataset->begin().values.size()));
-    TRY(engine.prepare(*device, *state));
+    TRY_ASSIGN(auto opened, device::Device::open(options_.device));
+    TRY_ASSIGN(auto state, State::create(*opened, *setup_.model, setup_.dataset->begin().values.size()));
+    TRY(engine.prepare(*opened, *state));
     TRY_ASSIGN(figures_.backend_bytes, engine.held_bytes());
     RunResult result;
     result.figures = figures_;
@@ -232,7 +288,19 @@ Result<RunResult> Run::execute() {
   crew.checkpoints = directory_.checkpoints();
   crew.threads = options_.device.threads;
   crew.interrupted = options_.interrupted;
-  crew_ = guard::make_alone(*task_, crew);
+  crew.workers = options_.workers;
+  crew.verify = setup_.settings.run.verify == "dual"  ? guard::CrewOptions::Verify::dual
+                : setup_.settings.run.verify == "off" ? guard::CrewOptions::Verify::off
+                                                      : guard::CrewOptions::Verify::inline_checks;
+  crew.replay_share = setup_.settings.run.replay_share;
+  crew.record = directory_.guard();
+  crew.committed = [this](std::uint64_t step) { return journal_->committed(step); };
+  if (!options_.faults.empty()) {
+    TRY_ASSIGN(guard::Story story, guard::load_story(options_.faults));
+    TRY_ASSIGN(faults_, guard::Faults::create(std::move(story.faults), directory_.faults().string()));
+  }
+  crew.faults = faults_;
+  crew_ = options_.workers == 0 ? guard::make_alone(*task_, crew) : guard::make_supervisor(*task_, crew);
   if (!setup_.resumed) TRY(write_record(setup_, directory_));
   TRY(open_log_file(directory_.log()));
   TRY(begin());
