@@ -22,6 +22,8 @@ struct Gradients {
   std::int64_t out = 0;
   std::int64_t in = 0;
   Groups rows;  // of expert e and sample s: group e · samples + s
+  bool verify = false;
+  const Inspection* inspection = nullptr;
 };
 
 // Tiles of 8 × 3 vectors: both operands stream from L2 here, and of all tiles that fit the registers this one needs the fewest bytes a
