@@ -132,14 +132,15 @@ void factors_across(Matrix b, std::int64_t columns, std::int64_t indices, const 
   }
 }
 
-// The same where B lies as [indices, columns].
-template <typename Operand>
+// The same where B lies as [indices, columns]; `in_order`: factors of bf16 operands are not parted into even and odd ones.
+template <typename Operand, bool in_order = false>
 void factors_down(Matrix b, std::int64_t columns, std::int64_t indices, const float* r1, const float* r2, float* const (&to)[3]) {
   constexpr std::int64_t size = sizeof(Operand);
-  constexpr std::int64_t step = size == 4 ? 1 : 2;
-  for (std::int64_t k = 0; k < round_up(indices, 64); k += lanes) {
+  constexpr bool together = size == 4 || in_order;
+  constexpr std::int64_t step = together ? 1 : 2;
+  for (std::int64_t k = 0; k < round_up(indices, in_order ? lanes : 64); k += lanes) {
     alignas(64) float sum[3][lanes][lanes] = {};
-    const std::int64_t first = size == 4 ? k : k / 32 * 32 + k % 32 / 16;
+    const std::int64_t first = together ? k : k / 32 * 32 + k % 32 / 16;
     for (std::int64_t i = 0; i < lanes && first + i * step < indices; ++i) {
       const std::byte* row = b.row(first + i * step);
       F32 one = zero();
@@ -305,6 +306,65 @@ inline void weigh_right(const float* c, std::int64_t stride, std::int64_t count,
       return weigh_right<3>(c, stride, count, columns, r1, r2, first_to, second_to);
     default:
       return weigh_right<4>(c, stride, count, columns, r1, r2, first_to, second_to);
+  }
+}
+
+// first[o] += Σ_t y[t, o] · f[t], second likewise, for up to 16 · vectors columns o and t in [0, count). In parts of 512, so that a long sum
+// stays as exact as the chains it is held against.
+template <typename Operand, int vectors>
+void weigh_columns(Matrix y, std::int64_t columns, std::int64_t count, const float* f1, const float* f2, float* first, float* second) {
+  const int last = part(columns - (vectors - 1) * lanes);
+  for (std::int64_t t = 0; t < count; t += segment) {
+    F32 one[vectors];
+    F32 two[vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) one[v] = two[v] = zero();
+    for (std::int64_t i = t; i < std::min(t + segment, count); ++i) {
+      const F32 a = set1(f1[i]);
+      const F32 b = set1(f2[i]);
+      const std::byte* row = y.row(i);
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) {
+        const int n = v + 1 == vectors ? last : lanes;
+        F32 x;
+        if constexpr (sizeof(Operand) == 4) {
+          x = some_f32(row + v * lanes * 4, n);
+        } else {
+          x = some_bf16(row + v * lanes * 2, n);
+        }
+        one[v] = fma(x, a, one[v]);
+        two[v] = fma(x, b, two[v]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) {
+      const int n = v + 1 == vectors ? last : lanes;
+      store_first(first + v * lanes, load_first(first + v * lanes, n) + one[v], n);
+      store_first(second + v * lanes, load_first(second + v * lanes, n) + two[v], n);
+    }
+  }
+}
+template <typename Operand>
+void weigh_columns(Matrix y, std::int64_t columns, std::int64_t count, const float* f1, const float* f2, float* first, float* second) {
+  std::fill_n(first, columns, 0.0f);
+  std::fill_n(second, columns, 0.0f);
+  for (std::int64_t o = 0; o < columns; o += 4 * lanes) {
+    const std::int64_t now = std::min<std::int64_t>(columns - o, 4 * lanes);
+    const Matrix from{y.data + o * static_cast<std::int64_t>(sizeof(Operand)), y.stride};
+    const auto run = [&]<int vectors>() { weigh_columns<Operand, vectors>(from, now, count, f1, f2, first + o, second + o); };
+    switch (pieces(now, lanes)) {
+      case 1:
+        run.template operator()<1>();
+        break;
+      case 2:
+        run.template operator()<2>();
+        break;
+      case 3:
+        run.template operator()<3>();
+        break;
+      default:
+        run.template operator()<4>();
+    }
   }
 }
 
