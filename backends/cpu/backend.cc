@@ -436,15 +436,14 @@ void watch(godwit_device* device, void (*progress)(void* context, int32_t op), v
   device->progress_context = context;
 }
 
-godwit_status verify_key(godwit_device* device, const uint64_t key[2], godwit_error* error) {
-  if (!device->verify) return fail(error, GODWIT_UNSUPPORTED, "the device was opened without verify = inline");
+// On a device that checks nothing a key changes nothing, and there are never findings.
+godwit_status verify_key(godwit_device* device, const uint64_t key[2], godwit_error*) {
   device->key = {key[0], key[1]};
   device->inspections = 0;
   return GODWIT_OK;
 }
 
-godwit_status take_findings(godwit_device* device, godwit_finding* findings, int32_t capacity, int64_t* count, godwit_error* error) {
-  if (!device->verify) return fail(error, GODWIT_UNSUPPORTED, "the device was opened without verify = inline");
+godwit_status take_findings(godwit_device* device, godwit_finding* findings, int32_t capacity, int64_t* count, godwit_error*) {
   *count = device->findings.take(findings, capacity);
   return GODWIT_OK;
 }

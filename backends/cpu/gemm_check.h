@@ -1,4 +1,4 @@
-// How matrix products are checked while they are made: each row of C = A · B against two random vectors r,
+// How matrix products are checked while they are made: each row of C = A · B against a random vector r,
 //
 //     C_i · r  =  A_i · (B · r)
 //
@@ -20,10 +20,17 @@ namespace godwit::cpu::GODWIT_ISA::gemm {
 inline constexpr std::int64_t span_columns = 1024;
 static_assert(span_columns % panel_width == 0);
 
-// The sums over the lanes of 16 vectors. No result depends on their order of summation, only checks do.
-inline F32 sum_each(const float (&v)[lanes][lanes]) {
+// Columns fall into two *halves*, the first and the last eight of every sixteen: each half's part of C_i · r is checked for itself, so that
+// two draws would have to go wrong at once for an error that lies in both.
+struct Halves {
+  F32 first;
+  F32 second;
+};
+
+// Of 16 vectors the sums over lanes 0 to 7 and over lanes 8 to 15. No result depends on their order of summation, only checks do.
+inline Halves sum_halves(const float (&v)[lanes][lanes]) {
 #if defined(GODWIT_SIMD_512)
-  __m512 t[16];
+  __m512 t[8];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; i += 2) {
     const __m512 a = _mm512_load_ps(v[i]);
@@ -36,19 +43,24 @@ inline F32 sum_each(const float (&v)[lanes][lanes]) {
     const __m512d b = _mm512_castps_pd(t[i + 1]);
     t[i / 2] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
   }
-  const auto quarters = [](__m512 a, __m512 b) {
+  // t[q] holds in quarter j the sum of quarter j of the vectors 4q … 4q + 3.
+  const auto pairs = [](__m512 a, __m512 b) {
     return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD));
   };
-  return {quarters(quarters(t[0], t[1]), quarters(t[2], t[3]))};
+  const __m512 low = pairs(t[0], t[1]);
+  const __m512 high = pairs(t[2], t[3]);
+  return {{_mm512_shuffle_f32x4(low, high, 0x88)}, {_mm512_shuffle_f32x4(low, high, 0xDD)}};
 #else
-  alignas(64) float sums[lanes];
+  alignas(64) float sums[2][lanes] = {};
   for (int i = 0; i < lanes; ++i) {
-    float sum = 0;
-    for (int j = 0; j < lanes; ++j) sum += v[i][j];
-    sums[i] = sum;
+    for (int j = 0; j < lanes; ++j) sums[j / (lanes / 2)][i] += v[i][j];
   }
-  return load(sums);
+  return {load(sums[0]), load(sums[1])};
 #endif
+}
+inline F32 sum_each(const float (&v)[lanes][lanes]) {
+  const Halves halves = sum_halves(v);
+  return halves.first + halves.second;
 }
 
 inline F32 even_of(I32 words) {
@@ -61,7 +73,7 @@ inline I32 load_pairs(const std::byte* p) {
   return loadi(reinterpret_cast<const std::int32_t*>(p));
 }
 
-// Vectors that a row of A is multiplied by, `padded` long and zero behind k: B · r for both r, and the squared norms of B's rows. For bf16
+// Vectors that a row of A is multiplied by, `padded` long and zero behind k: B · r for both halves of the columns, and the squared norms of B's rows. For bf16
 // operands the even and odd ones of 32 indices lie apart, as a vector of pairs falls into them.
 struct Factors {
   const float* vector[3] = {};
@@ -86,9 +98,9 @@ template <typename Operand>
   }
 }
 
-// sums += over columns [0, columns) of B: b·r, b·r', b² for `indices` indices, where B lies as [columns, indices].
+// The factors of `indices` indices over columns [0, columns), the first one a multiple of 16, where B lies as [columns, indices].
 template <typename Operand>
-void factors_across(Matrix b, std::int64_t columns, std::int64_t indices, const float* r1, const float* r2, float* const (&to)[3]) {
+void factors_across(Matrix b, std::int64_t columns, std::int64_t indices, const float* r, float* const (&to)[3]) {
   constexpr std::int64_t size = sizeof(Operand);
   constexpr std::int64_t block = 64;
   for (std::int64_t k = 0; k < indices; k += block) {
@@ -117,13 +129,16 @@ void factors_across(Matrix b, std::int64_t columns, std::int64_t indices, const 
           x[2 * v + 1] = odd_of(pairs);
         }
       }
-      const F32 first = set1(r1[j]);
-      const F32 second = set1(r2[j]);
+      const F32 weight = set1(r[j]);
+      const bool second = j % lanes >= lanes / 2;
 #pragma GCC unroll 4
-      for (int v = 0; v < 4; ++v) {
-        sum[0][v] = fma(x[v], first, sum[0][v]);
-        sum[1][v] = fma(x[v], second, sum[1][v]);
-        sum[2][v] = fma(x[v], x[v], sum[2][v]);
+      for (int v = 0; v < 4; ++v) sum[2][v] = fma(x[v], x[v], sum[2][v]);
+      if (second) {
+#pragma GCC unroll 4
+        for (int v = 0; v < 4; ++v) sum[1][v] = fma(x[v], weight, sum[1][v]);
+      } else {
+#pragma GCC unroll 4
+        for (int v = 0; v < 4; ++v) sum[0][v] = fma(x[v], weight, sum[0][v]);
       }
     }
     for (int s = 0; s < 3; ++s) {
@@ -134,17 +149,17 @@ void factors_across(Matrix b, std::int64_t columns, std::int64_t indices, const 
 
 // The same where B lies as [indices, columns]; `in_order`: factors of bf16 operands are not parted into even and odd ones.
 template <typename Operand, bool in_order = false>
-void factors_down(Matrix b, std::int64_t columns, std::int64_t indices, const float* r1, const float* r2, float* const (&to)[3]) {
+void factors_down(Matrix b, std::int64_t columns, std::int64_t indices, const float* r, float* const (&to)[3]) {
   constexpr std::int64_t size = sizeof(Operand);
   constexpr bool together = size == 4 || in_order;
   constexpr std::int64_t step = together ? 1 : 2;
   for (std::int64_t k = 0; k < round_up(indices, in_order ? lanes : 64); k += lanes) {
-    alignas(64) float sum[3][lanes][lanes] = {};
+    alignas(64) float sum[lanes][lanes] = {};
+    alignas(64) float square_sum[lanes][lanes] = {};
     const std::int64_t first = together ? k : k / 32 * 32 + k % 32 / 16;
     for (std::int64_t i = 0; i < lanes && first + i * step < indices; ++i) {
       const std::byte* row = b.row(first + i * step);
       F32 one = zero();
-      F32 two = zero();
       F32 square = zero();
       for (std::int64_t j = 0; j < columns; j += lanes) {
         const int n = part(columns - j);
@@ -154,19 +169,20 @@ void factors_down(Matrix b, std::int64_t columns, std::int64_t indices, const fl
         } else {
           x = some_bf16(row + j * 2, n);
         }
-        one = fma(x, load(r1 + j), one);
-        two = fma(x, load(r2 + j), two);
+        one = fma(x, load(r + j), one);
         square = fma(x, x, square);
       }
-      store(sum[0][i], one);
-      store(sum[1][i], two);
-      store(sum[2][i], square);
+      store(sum[i], one);
+      store(square_sum[i], square);
     }
-    for (int s = 0; s < 3; ++s) store(to[s] + k, sum_each(sum[s]));
+    const Halves halves = sum_halves(sum);
+    store(to[0] + k, halves.first);
+    store(to[1] + k, halves.second);
+    store(to[2] + k, sum_each(square_sum));
   }
 }
 
-// first[i] = a_i · B · r, second[i] = a_i · B · r' of `count` rows.
+// first[i] + second[i] = a_i · B · r, by halves, of `count` rows.
 template <typename Operand>
 void weigh_left(Matrix a, std::int64_t count, std::int64_t k, const Factors& factors, float* first, float* second) {
   constexpr std::int64_t size = sizeof(Operand);
@@ -253,59 +269,52 @@ double weight_of_row(const std::byte* row, std::int64_t k, const Factors& factor
   return sum;
 }
 
-// first[i] = c_i · r, second[i] = c_i · r' of `count` rows of up to a panel's columns; r's first `columns` are read in whole vectors.
+// first[i] + second[i] = c_i · r, by halves, of `count` rows of up to a panel's columns; r is read in whole vectors.
 template <int vectors>
-void weigh_right(const float* c, std::int64_t stride, std::int64_t count, std::int64_t columns, const float* r1, const float* r2,
-                 float* first_to, float* second_to) {
-  F32 one[vectors];
-  F32 two[vectors];
+void weigh_right(const float* c, std::int64_t stride, std::int64_t count, std::int64_t columns, const float* r, float* first, float* second) {
+  F32 weight[vectors];
 #pragma GCC unroll 4
-  for (int v = 0; v < vectors; ++v) {
-    one[v] = load(r1 + v * lanes);
-    two[v] = load(r2 + v * lanes);
-  }
+  for (int v = 0; v < vectors; ++v) weight[v] = load(r + v * lanes);
   const int last = part(columns - (vectors - 1) * lanes);
-  for (std::int64_t i = 0; i < count; i += lanes) {
-    alignas(64) float s1[lanes][lanes];
-    alignas(64) float s2[lanes][lanes];
-    const int rows = part(count - i);
-    for (int j = 0; j < rows; ++j) {
-      const float* row = c + (i + j) * stride;
-      F32 a = zero();
-      F32 b = zero();
+  const auto row_of = [&](const float* row, auto some) __attribute__((always_inline)) {
+    F32 sum = zero();
 #pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) {
-        const F32 x = v + 1 == vectors && last < lanes ? load_first(row + v * lanes, last) : load(row + v * lanes);
-        a = fma(x, one[v], a);
-        b = fma(x, two[v], b);
-      }
-      store(s1[j], a);
-      store(s2[j], b);
+    for (int v = 0; v < vectors; ++v) {
+      const F32 x = some() && v + 1 == vectors ? load_first(row + v * lanes, last) : load(row + v * lanes);
+      sum = fma(x, weight[v], sum);
     }
-    for (int j = rows; j < lanes; ++j) {
-      store(s1[j], zero());
-      store(s2[j], zero());
+    return sum;
+  };
+  for (std::int64_t i = 0; i < count; i += lanes) {
+    alignas(64) float sums[lanes][lanes];
+    const int rows = part(count - i);
+    const float* row = c + i * stride;
+    if (rows == lanes && last == lanes) {
+#pragma GCC unroll 16
+      for (int j = 0; j < lanes; ++j) store(sums[j], row_of(row + j * stride, [] { return false; }));
+      const Halves halves = sum_halves(sums);
+      store(first + i, halves.first);
+      store(second + i, halves.second);
+      continue;
     }
-    if (rows == lanes) {
-      store(first_to + i, sum_each(s1));
-      store(second_to + i, sum_each(s2));
-    } else {
-      store_first(first_to + i, sum_each(s1), rows);
-      store_first(second_to + i, sum_each(s2), rows);
-    }
+    for (int j = 0; j < rows; ++j) store(sums[j], row_of(row + j * stride, [] { return true; }));
+    for (int j = rows; j < lanes; ++j) store(sums[j], zero());
+    const Halves halves = sum_halves(sums);
+    store_first(first + i, halves.first, rows);
+    store_first(second + i, halves.second, rows);
   }
 }
-inline void weigh_right(const float* c, std::int64_t stride, std::int64_t count, std::int64_t columns, const float* r1, const float* r2,
-                        float* first_to, float* second_to) {
+inline void weigh_right(const float* c, std::int64_t stride, std::int64_t count, std::int64_t columns, const float* r, float* first,
+                        float* second) {
   switch (pieces(columns, lanes)) {
     case 1:
-      return weigh_right<1>(c, stride, count, columns, r1, r2, first_to, second_to);
+      return weigh_right<1>(c, stride, count, columns, r, first, second);
     case 2:
-      return weigh_right<2>(c, stride, count, columns, r1, r2, first_to, second_to);
+      return weigh_right<2>(c, stride, count, columns, r, first, second);
     case 3:
-      return weigh_right<3>(c, stride, count, columns, r1, r2, first_to, second_to);
+      return weigh_right<3>(c, stride, count, columns, r, first, second);
     default:
-      return weigh_right<4>(c, stride, count, columns, r1, r2, first_to, second_to);
+      return weigh_right<4>(c, stride, count, columns, r, first, second);
   }
 }
 
@@ -378,7 +387,7 @@ class Bounds {
     const auto wide = static_cast<double>(columns);
     const double levels = 1 + std::log2(std::max(1.0, all / in_chain));
     // Eight sigma of ordinary data, as part of the size of A·B·r.
-    quick_ = 8 * 0.62 * unit * std::sqrt((in_chain / 2 + levels + all / 32 + wide / 16 + 8) / (2 * mean_square));
+    quick_ = 8 * 0.62 * unit * std::sqrt((in_chain / 2 + levels + all / 32 + wide / 16 + 8) / mean_square);
     // Partial sums may be √chain times as large as the whole where products cancel.
     sure_ = unit * (6 * in_chain + 4 * std::sqrt(all * levels) + 2 * std::sqrt(all * wide / 16) + 16);
     floor_ = 0x1p-124 * std::sqrt(wide) * (all + wide);
@@ -396,18 +405,45 @@ class Bounds {
   double floor_;
 };
 
-// Two estimates of the same products by two vectors each.
+// A row's sums, by halves.
 struct Weighed {
   float first = 0;
   float second = 0;
 };
 
-// Whether a row passes at once. Comparisons fail on NaN.
-inline bool passes(const Weighed& got, const Weighed& expected, float quick) {
-  const float d1 = got.first - expected.first;
-  const float d2 = got.second - expected.second;
-  const float most = quick * (std::fabs(expected.first) + std::fabs(expected.second));
-  return std::fabs(d1) <= most && std::fabs(d2) <= most && most <= std::numeric_limits<float>::max();
+inline F32 magnitude(F32 x) {
+  return from_bits(bits(x) & set1i(0x7FFFFFFF));
+}
+
+// Adds up the columns of `parts` (`apart` floats from one to the next), holds them against the same rows' `expected`, and calls
+// look(row, got, expected) for those that do not pass at once. Not finite is not passing.
+template <typename Look>
+void compare_rows(const float* first, const float* second, std::int64_t parts, std::int64_t apart, const float* expected_first,
+                  const float* expected_second, std::int64_t count, float quick, const Look& look) {
+  for (std::int64_t i = 0; i < count; i += lanes) {
+    const int n = part(count - i);
+    const auto at = [&](const float* p) { return n == lanes ? load(p + i) : load_first(p + i, n); };
+    F32 got1 = zero();
+    F32 got2 = zero();
+    for (std::int64_t k = 0; k < parts; ++k) {
+      got1 = got1 + at(first + k * apart);
+      got2 = got2 + at(second + k * apart);
+    }
+    const F32 expected1 = at(expected_first);
+    const F32 expected2 = at(expected_second);
+    const F32 d1 = got1 - expected1;
+    const F32 d2 = got2 - expected2;
+    const F32 most = set1(quick) * (magnitude(expected1) + magnitude(expected2));
+    const Mask fails = less(most, magnitude(d1)) | less(most, magnitude(d2)) | unordered(d1, d2) | unordered(most, most) |
+                       less(set1(std::numeric_limits<float>::max()), most);
+    if (!any(fails)) continue;
+    alignas(64) float out[4][lanes];
+    store(out[0], got1);
+    store(out[1], got2);
+    store(out[2], expected1);
+    store(out[3], expected2);
+    for (int j = 0; j < n; ++j) look(i + j, Weighed{out[0][j], out[1][j]}, Weighed{out[2][j], out[3][j]});
+  }
 }
 
 struct Verdict {

@@ -169,12 +169,12 @@ class GradientsCheck {
         rows_(p.verify ? p.experts * p.out : 0),
         tokens_(p.verify ? round_up(p.rows.limit, lanes) : 0),
         padded_(round_up(p.in, gradient_width)),
-        draws_(carve.take<float>(p.verify ? 2 * padded_ : 0)),
+        draws_(carve.take<float>(p.verify ? padded_ : 0)),
         factors_(carve.take<float>(spans_ * factor_vectors * tokens_)),
         weighed_(carve.take<float>(2 * (panels_ + spans_) * rows_)) {}
 
   void begin(Pool& pool) const {
-    draw_vector(p_.inspection->draw(0), 2 * padded_, draws_);
+    draw_vector(p_.inspection->draw(0), padded_, draws_);
     std::memset(weighed_, 0xFF, static_cast<std::size_t>(2 * (panels_ + spans_) * rows_) * sizeof(float));
     pool.ranges(pieces(p_.rows.limit, lanes), 4, [&](std::int64_t begin, std::int64_t end, int) {
       const std::int64_t t = begin * lanes;
@@ -184,7 +184,7 @@ class GradientsCheck {
         float* to = factors_ + span * factor_vectors * tokens_ + t;
         float* const vectors[3] = {to, to + tokens_, to + 2 * tokens_};
         const Matrix x{p_.x.row(t) + first * static_cast<std::int64_t>(sizeof(Operand)), p_.x.stride};
-        factors_down<Operand, true>(x, std::min(gradient_span, p_.in - first), count, draws_ + first, draws_ + padded_ + first, vectors);
+        factors_down<Operand, true>(x, std::min(gradient_span, p_.in - first), count, draws_ + first, vectors);
       }
     });
   }
@@ -200,7 +200,7 @@ class GradientsCheck {
   }
   void right(std::int64_t expert, Range rows, std::int64_t panel, const float* dw) const {
     const std::int64_t column = panel * gradient_width;
-    weigh_right(dw, p_.in, rows.count(), std::min<std::int64_t>(gradient_width, p_.in - column), draws_ + column, draws_ + padded_ + column,
+    weigh_right(dw, p_.in, rows.count(), std::min<std::int64_t>(gradient_width, p_.in - column), draws_ + column,
                 at(0, panel, expert, rows.begin), at(1, panel, expert, rows.begin));
   }
   void end() const {
@@ -210,15 +210,9 @@ class GradientsCheck {
       for (std::int64_t e = 0; e < p_.experts; ++e) {
         const Bounds bounds(std::max<std::int64_t>(tokens_of(e).count(), 1), segment, std::min(gradient_span, p_.in - span * gradient_span));
         const float quick = bounds.quick();
-        for (std::int64_t row = 0; row < p_.out; ++row) {
-          Weighed got;
-          for (std::int64_t panel = first; panel < end; ++panel) {
-            got.first += *at(0, panel, e, row);
-            got.second += *at(1, panel, e, row);
-          }
-          const Weighed expected{*at(0, panels_ + span, e, row), *at(1, panels_ + span, e, row)};
-          if (!passes(got, expected, quick)) [[unlikely]] second_look(e, row, span, got, expected, bounds);
-        }
+        compare_rows(at(0, first, e, 0), at(1, first, e, 0), end - first, rows_, at(0, panels_ + span, e, 0), at(1, panels_ + span, e, 0),
+                     p_.out, quick,
+                     [&](std::int64_t row, Weighed got, Weighed expected) { second_look(e, row, span, got, expected, bounds); });
       }
     }
     p_.inspection->count(0);
@@ -249,9 +243,9 @@ class GradientsCheck {
   std::int64_t rows_;
   std::int64_t tokens_;
   std::int64_t padded_;
-  float* draws_;    // r and r'
-  float* factors_;  // [spans][3][tokens]: x_t · r, x_t · r', |x_t|²
-  float* weighed_;  // [2][panels, then spans][experts · out]
+  float* draws_;    // r
+  float* factors_;  // [spans][3][tokens]: x_t · r by halves, |x_t|²
+  float* weighed_;  // [half][panels, then spans][experts · out]
 };
 
 struct GradientsPlan {

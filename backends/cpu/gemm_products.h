@@ -35,7 +35,7 @@ struct Products {
   const Inspection* inspection = nullptr;
 };
 
-// Where the vectors lie that products with B are checked with: r and r', then of every group and panel its part of the factors, then of
+// Where the vectors lie that products with B are checked with: r, then of every group and panel its part of the factors, then of
 // every group and span the factors.
 struct WeightChecks {
   std::int64_t groups = 0;
@@ -44,9 +44,9 @@ struct WeightChecks {
   std::int64_t columns = 0;  // padded
   std::int64_t k = 0;        // padded
 
-  [[nodiscard]] std::int64_t draws() const { return 2 * columns; }
+  [[nodiscard]] std::int64_t draws() const { return columns; }
   [[nodiscard]] std::int64_t floats() const { return groups == 0 ? 0 : draws() + groups * (panels + spans) * factor_vectors * k; }
-  [[nodiscard]] const float* draw(const float* base, int which, std::int64_t column) const { return base + which * columns + column; }
+  [[nodiscard]] const float* draw(const float* base, std::int64_t column) const { return base + column; }
   [[nodiscard]] float* part(float* base, std::int64_t group, std::int64_t panel) const {
     return base + draws() + (group * panels + panel) * factor_vectors * k;
   }
@@ -74,9 +74,8 @@ void weigh_panel(const WeightChecks& checks, float* base, Matrix b, bool down, s
                  std::int64_t from, std::int64_t count) {
   float* to = checks.part(base, group, panel) + from;
   float* const vectors[3] = {to, to + checks.k, to + 2 * checks.k};
-  const float* r1 = checks.draw(base, 0, panel * panel_width);
-  const float* r2 = checks.draw(base, 1, panel * panel_width);
-  down ? factors_down<Operand>(b, columns, count, r1, r2, vectors) : factors_across<Operand>(b, columns, count, r1, r2, vectors);
+  const float* r = checks.draw(base, panel * panel_width);
+  down ? factors_down<Operand>(b, columns, count, r, vectors) : factors_across<Operand>(b, columns, count, r, vectors);
 }
 inline void join_panels(const WeightChecks& checks, float* base, std::int64_t group, std::int64_t span) {
   const std::int64_t end = std::min(checks.panels, (span + 1) * panels_per_span);
@@ -163,7 +162,7 @@ struct ProductsScratch {
   float* made_checks;  // WeightChecks, where they do not come with the weight
   std::int64_t check_rows;
   std::int64_t check_columns;
-  float* weighed;  // [2][panels, then spans][rows]: C · r by panel, A · B · r by span
+  float* weighed;  // [half][panels, then spans][rows]: C · r by panel, A · B · r by span
 };
 
 // The check of one product: WeightChecks against rows.
@@ -189,8 +188,8 @@ class ProductsCheck {
   }
   // A panel of finished rows, as stored.
   void right(std::int64_t g, Range rows, std::int64_t panel, const float* c, std::int64_t stride, std::int64_t columns) const {
-    weigh_right(c, stride, rows.count(), columns, checks_.draw(base_, 0, panel * panel_width), checks_.draw(base_, 1, panel * panel_width),
-                at(0, panel, g, rows.begin), at(1, panel, g, rows.begin));
+    weigh_right(c, stride, rows.count(), columns, checks_.draw(base_, panel * panel_width), at(0, panel, g, rows.begin),
+                at(1, panel, g, rows.begin));
   }
   void end() const {
     for (std::int64_t span = 0; span < checks_.spans; ++span) {
@@ -200,15 +199,9 @@ class ProductsCheck {
       const float quick = bounds.quick();
       for (std::int64_t g = 0; g < p_.count; ++g) {
         const Range rows = p_.rows[g];
-        for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-          Weighed got;
-          for (std::int64_t panel = first; panel < end; ++panel) {
-            got.first += *at(0, panel, g, row);
-            got.second += *at(1, panel, g, row);
-          }
-          const Weighed expected{*at(0, plan_.panels + span, g, row), *at(1, plan_.panels + span, g, row)};
-          if (!passes(got, expected, quick)) [[unlikely]] second_look(g, row, span, got, expected, bounds);
-        }
+        compare_rows(at(0, first, g, rows.begin), at(1, first, g, rows.begin), end - first, scratch_.check_rows,
+                     at(0, plan_.panels + span, g, rows.begin), at(1, plan_.panels + span, g, rows.begin), rows.count(), quick,
+                     [&](std::int64_t i, Weighed got, Weighed expected) { second_look(g, rows.begin + i, span, got, expected, bounds); });
       }
     }
     p_.inspection->count(0);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/clock.h"
 #include "base/random.h"
 
 namespace godwit::bench {
@@ -107,6 +108,12 @@ Result<InjectionCase::Outcome> InjectionCase::run(const godwit_spoil* spoil) {
   outcome.findings = evidence.count;
   if (!evidence.findings.empty()) outcome.first = evidence.findings.front();
   return outcome;
+}
+
+Result<double> InjectionCase::time() {
+  const double begin = monotonic_seconds();
+  TRY(executable_->run());
+  return monotonic_seconds() - begin;
 }
 
 Result<std::vector<std::unique_ptr<InjectionCase>>> injection_cases(device::Device& device, std::string_view dtype, double flops_most) {

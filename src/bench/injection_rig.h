@@ -40,6 +40,8 @@ class InjectionCase {
     device::Finding first;  // of them
   };
   [[nodiscard]] Result<Outcome> run(const godwit_spoil* spoil);
+  // Only runs it, and says how long that took.
+  [[nodiscard]] Result<double> time();
 
  private:
   InjectionCase() = default;

@@ -126,6 +126,96 @@ Result<void> run_clean(Context& context, Report& report) {
   return {};
 }
 
+// What a training step of the preset mini (batch 4 × 256) runs, and how often.
+struct Part {
+  std::string_view op;
+  std::vector<program::Shape> shapes;  // of the inputs that are no integers
+  int runs;
+  program::Attributes attributes = {};
+};
+std::vector<Part> parts_of_mini() {
+  std::vector<Part> parts;
+  const auto linear = [&](std::int64_t out, std::int64_t in, int runs) {
+    parts.push_back({"linear", {{1024, in}, {out, in}}, runs});
+    parts.push_back({"linear_backward_input", {{1024, out}, {out, in}}, runs});
+    parts.push_back({"linear_backward_weight", {{1024, out}, {1024, in}}, runs});
+  };
+  linear(192, 256, 10);
+  linear(256, 192, 5);
+  linear(2048, 256, 1);
+  linear(256, 256, 6);
+  linear(512, 128, 6);
+  linear(768, 256, 2);
+  linear(256, 768, 1);
+  linear(384, 96, 6);
+  linear(144, 256, 6);
+  linear(96, 256, 6);
+  const auto grouped = [&](std::int64_t out, std::int64_t in, int runs) {
+    parts.push_back({"grouped_linear", {{4096, in}, {16, out, in}}, runs});
+    parts.push_back({"grouped_linear_backward_input", {{4096, out}, {16, out, in}}, runs});
+    parts.push_back({"grouped_linear_backward_weight", {{4096, out}, {4096, in}}, runs, {{"experts", std::int64_t{16}}}});
+  };
+  grouped(192, 256, 10);
+  grouped(256, 192, 5);
+  const program::Attributes heads = {{"heads", std::int64_t{4}}, {"nope", std::int64_t{64}}, {"value", std::int64_t{64}}, {"scale", 0.1}};
+  parts.push_back({"attention", {{1024, 4 * 96}, {1024, 4 * 128}, {1024, 32}}, 6, heads});
+  return parts;
+}
+program::Example example_of(const Part& part, program::Dtype dtype) {
+  const program::Op& op = *program::find_op(part.op);
+  program::Example example{.inputs = {}, .attributes = part.attributes};
+  for (const program::Shape& shape : part.shapes) example.inputs.push_back({dtype, shape});
+  const bool grouped = part.op.starts_with("grouped");
+  if (op.inputs.size() > part.shapes.size()) example.inputs.push_back({program::Dtype::i32, {grouped ? 16 * 4 + 1 : 4 + 1}});
+  return example;
+}
+
+// Every part with and without checks, run by run in turns, the least of each: what else runs on the machine only takes away.
+Result<void> time_parts(Context& context, Report& report, const std::string& dtype) {
+  std::array<std::unique_ptr<device::Device>, 2> devices;
+  for (const std::size_t on : {0, 1}) {
+    device::DeviceOptions options = context.options().device;
+    options.verify = on == 1;
+    TRY_ASSIGN(devices[on], device::Device::open(options));
+  }
+  std::map<std::string_view, std::array<double, 2>> ops;
+  std::array<double, 2> all{};
+  for (const Part& part : parts_of_mini()) {
+    TRY(context.check_interrupted());
+    const program::Example example = example_of(part, dtype == "bf16" ? program::Dtype::bf16 : program::Dtype::f32);
+    const program::Op& op = *program::find_op(part.op);
+    const bool weighted = op.inputs[1] == "w";
+    std::array<std::unique_ptr<InjectionCase>, 2> cases;
+    for (const std::size_t on : {0, 1}) {
+      TRY_ASSIGN(cases[on],
+                 InjectionCase::prepare(*devices[on], op, example,
+                                        weighted ? InjectionCase::Weight::state : InjectionCase::Weight::input, false));
+    }
+    std::array<double, 2> least = {1e9, 1e9};
+    for (int round = 0; round < 60 * context.options().rounds; ++round) {
+      for (const std::size_t on : {0, 1}) {
+        TRY_ASSIGN(const double seconds, cases[on]->time());
+        least[on] = std::min(least[on], seconds);
+      }
+    }
+    for (const std::size_t on : {0, 1}) {
+      ops[part.op][on] += 1e3 * least[on] * part.runs;
+      all[on] += 1e3 * least[on] * part.runs;
+    }
+  }
+  const auto add = [&](std::string_view op, const std::array<double, 2>& ms) {
+    report.rows.push_back({.job = fmt::format("mini {}, {}", dtype, op),
+                           .value = 100 * (ms[1] / ms[0] - 1),
+                           .unit = "% more",
+                           .ceiling = {},
+                           .target = {},
+                           .note = fmt::format("{:.3f} ms a step with checks, {:.3f} without", ms[1], ms[0])});
+  };
+  for (const auto& [op, ms] : ops) add(op, ms);
+  add("all of these", all);
+  return {};
+}
+
 // Time in ops of a step, by op, in milliseconds; with and without checks in turns, the least of the rounds.
 Result<void> time_checks(Context& context, Report& report, const std::string& dtype) {
   const int rounds = std::max(3, context.options().rounds);
@@ -171,7 +261,8 @@ Result<Report> run(Context& context) {
   if (context.wants("found")) TRY(inject(context, report));
   if (context.wants("alarms")) TRY(run_clean(context, report));
   for (const char* dtype : {"f32", "bf16"}) {
-    if (context.wants("cost", dtype)) TRY(time_checks(context, report, dtype));
+    if (context.wants("cost", dtype)) TRY(time_parts(context, report, dtype));
+    if (context.wants("step", dtype)) TRY(time_checks(context, report, dtype));
   }
   return report;
 }
@@ -181,7 +272,7 @@ Result<Report> run(Context& context) {
 extern const Bench injections;
 const Bench injections{.name = "injections",
                        .summary = "Whether inline checks find what is spoilt on purpose and doubt nothing else, and what they cost.",
-                       .jobs = {"found", "alarms", "cost"},
+                       .jobs = {"found", "alarms", "cost", "step"},
                        .run = run};
 
 }  // namespace godwit::bench
