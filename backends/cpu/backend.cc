@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cstdarg>
 #include <cstdio>
@@ -17,6 +19,7 @@
 
 #include "float_mode.h"
 #include "godwit/backend.h"
+#include "inspect.h"
 #include "instruction_set.h"
 #include "kernel.h"
 #include "memory.h"
@@ -45,12 +48,16 @@ __attribute__((format(printf, 3, 4))) godwit_status fail(godwit_error* error, go
 
 using godwit::cpu::Call;
 using godwit::cpu::fail;
+using godwit::cpu::Findings;
+using godwit::cpu::Inspection;
 using godwit::cpu::Kernel;
 using godwit::cpu::Mapping;
 using godwit::cpu::PackedWeights;
 using godwit::cpu::Packing;
 using godwit::cpu::Pool;
+using godwit::cpu::Spoiler;
 using godwit::cpu::Step;
+using godwit::cpu::Strike;
 using godwit::cpu::step_of;
 
 struct godwit_device {
@@ -62,6 +69,12 @@ struct godwit_device {
   PackedWeights packed_weights;
   std::atomic<bool> aborted{false};
   bool profile = false;
+  bool verify = false;
+  std::array<std::uint64_t, 2> key{0x6B617469706F7265u, 0x77697468676F6477u};  // until verify_key
+  std::uint64_t inspections = 0;
+  std::atomic<std::int64_t> checked{0};
+  Findings findings;
+  std::unique_ptr<Spoiler> spoiler;
   void (*progress)(void* context, std::int32_t op) = nullptr;
   void* progress_context = nullptr;
 };
@@ -147,6 +160,7 @@ godwit_status open_device(int32_t index, const godwit_option* options, int32_t o
   long threads = 1;
   std::string isa;
   bool profile = false;
+  bool verify = false;
   for (int32_t i = 0; i < option_count; ++i) {
     const std::string name = options[i].name;
     if (name == "threads") {
@@ -158,8 +172,12 @@ godwit_status open_device(int32_t index, const godwit_option* options, int32_t o
       isa = options[i].value;
     } else if (name == "profile") {
       profile = std::strcmp(options[i].value, "1") == 0;
+    } else if (name == "verify") {
+      verify = std::strcmp(options[i].value, "inline") == 0;
+      if (!verify && std::strcmp(options[i].value, "off") != 0)
+        return fail(error, GODWIT_INVALID, "verify must be off or inline, not '%s'", options[i].value);
     } else {
-      return fail(error, GODWIT_INVALID, "the cpu backend has no option '%s'; it has: threads, isa, profile", options[i].name);
+      return fail(error, GODWIT_INVALID, "the cpu backend has no option '%s'; it has: threads, isa, profile, verify", options[i].name);
     }
   }
   const auto sets = godwit::cpu::instruction_sets();
@@ -176,6 +194,7 @@ godwit_status open_device(int32_t index, const godwit_option* options, int32_t o
   opened->isa = chosen->name;
   opened->kernels = chosen->kernels;
   opened->profile = profile;
+  opened->verify = verify;
   opened->name =
       godwit::cpu::processor_name() + ", " + std::to_string(threads) + (threads == 1 ? " thread, " : " threads, ") + chosen->name;
   opened->pool = std::make_unique<Pool>(static_cast<int>(threads));
@@ -287,6 +306,7 @@ godwit_status prepare(godwit_device* device, const godwit_program* program, godw
     const Kernel* kernel = find_kernel(*device, op.name);
     if (kernel == nullptr) return fail(error, GODWIT_UNSUPPORTED, "the cpu backend has no kernel for the op %s", op.name);
     made->steps.push_back(step_of(*program, op, kernel, made->names));
+    made->steps.back().verify = device->verify;
     if (kernel->variant(made->steps.back().call(*device->pool, nullptr)) == nullptr)
       return fail(error, GODWIT_UNSUPPORTED, "the cpu backend has no kernel for the op %s at these types", op.name);
   }
@@ -315,6 +335,31 @@ godwit_status prepared_describe(godwit_prepared* prepared, godwit_prepared_info*
 
 void prepared_destroy(godwit_prepared* prepared) {
   delete prepared;
+}
+
+// Whether results are looked at; then `inspection` says with what.
+bool inspect(godwit_device& device, Inspection& inspection) {
+  if (!device.verify) return false;
+  inspection.verify = true;
+  inspection.key = device.key;
+  inspection.run = ++device.inspections;
+  inspection.findings = &device.findings;
+  return true;
+}
+
+void run_step(godwit_device& device, const Step& step, std::int32_t index) {
+  Call call = step.call(*device.pool, device.workspace.data());
+  if (!device.verify && device.spoiler == nullptr) return step.kernel->run(call);
+  Inspection inspection;
+  (void)inspect(device, inspection);
+  inspection.op = index;
+  inspection.tensors = step.tensors.data() + step.input_count;
+  Strike strike;
+  if (device.spoiler != nullptr && !call.out.empty() && device.spoiler->strikes(step.kernel->op, index, call.out[0].rows(), strike))
+    inspection.strike = &strike;
+  call.inspection = &inspection;
+  step.kernel->run(call);
+  device.checked.fetch_add(std::popcount(inspection.checked.load()), std::memory_order_relaxed);
 }
 
 godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part part, godwit_buffer* arena, godwit_buffer* persistent,
@@ -350,11 +395,11 @@ godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part pa
       if (step.views[k].data == nullptr) return unbound(step.tensors[k]);
     }
     if (!device.profile) {
-      step.kernel->run(step.call(*device.pool, device.workspace.data()));
+      run_step(device, step, static_cast<std::int32_t>(i));
       continue;
     }
     const auto before = std::chrono::steady_clock::now();
-    step.kernel->run(step.call(*device.pool, device.workspace.data()));
+    run_step(device, step, static_cast<std::int32_t>(i));
     step.nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - before).count();
     ++step.runs;
   }
@@ -362,7 +407,9 @@ godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part pa
     Packing& packing = prepared->packings[i];
     void* source = address(packing.source);
     if (source == nullptr) return unbound(packing.source);
-    if (!godwit::cpu::pack(packing, prepared->steps, device.packed_weights, source, *device.pool)) {
+    Inspection inspection;
+    const bool inspected = inspect(device, inspection);
+    if (!godwit::cpu::pack(packing, prepared->steps, device.packed_weights, source, *device.pool, inspected ? &inspection : nullptr)) {
       return fail(error, GODWIT_OUT_OF_MEMORY, "no memory for %lld bytes of packed weights", static_cast<long long>(packing.bytes));
     }
   }
@@ -387,6 +434,30 @@ godwit_status op_time(godwit_prepared* prepared, int32_t op, int64_t* runs, int6
 void watch(godwit_device* device, void (*progress)(void* context, int32_t op), void* context) {
   device->progress = progress;
   device->progress_context = context;
+}
+
+// On a device that checks nothing a key changes nothing, and there are never findings.
+godwit_status verify_key(godwit_device* device, const uint64_t key[2], godwit_error*) {
+  device->key = {key[0], key[1]};
+  device->inspections = 0;
+  return GODWIT_OK;
+}
+
+godwit_status take_findings(godwit_device* device, godwit_finding* findings, int32_t capacity, int64_t* count, godwit_error*) {
+  *count = device->findings.take(findings, capacity);
+  return GODWIT_OK;
+}
+
+int64_t checked(godwit_device* device) {
+  return device->checked.load();
+}
+
+godwit_status spoil(godwit_device* device, const godwit_spoil* what, void (*told)(void*, const godwit_spoilt*), void* context,
+                    godwit_error* error) {
+  if (what != nullptr && (what->kind < GODWIT_SPOIL_BIT || what->kind > GODWIT_SPOIL_MISSING || what->bit > 31))
+    return fail(error, GODWIT_INVALID, "there is no such kind of spoiling: %d, bit %d", static_cast<int>(what->kind), what->bit);
+  device->spoiler = what == nullptr ? nullptr : std::make_unique<Spoiler>(*what, told, context);
+  return GODWIT_OK;
 }
 
 }  // namespace
@@ -421,11 +492,11 @@ extern "C" const godwit_backend* godwit_cpu_backend(void) {
       run,
       abort_device,
       op_time,
-      nullptr,
-      nullptr,
-      nullptr,
+      verify_key,
+      take_findings,
+      checked,
       watch,
-      nullptr,
+      spoil,
   };
   return &table;
 }

@@ -13,7 +13,18 @@ void run_products(const Products& p, const View& operand, Pool& pool, std::byte*
 }
 
 std::int64_t packed_bytes_of(const Products& p, const View& operand) {
-  return with_chain(operand, [&](auto chain) { return packed_floats<decltype(chain)>(p) * 4; });
+  return with_chain(operand, [&](auto chain) { return (packed_floats<decltype(chain)>(p) + weight_checks(p).floats()) * 4; });
+}
+
+void use_packed(Products& p, const View& operand, bool packed, const float* data) {
+  if (!packed) return;
+  const std::int64_t panels = with_chain(operand, [&](auto chain) { return packed_floats<decltype(chain)>(p); });
+  p.b_packed = panels > 0;
+  p.packed = data;
+  if (p.verify) {
+    p.b_checked = true;
+    p.checks = data == nullptr ? nullptr : data + panels;
+  }
 }
 
 void pack_weight(const Products& p, const View& operand, const View& source, Pool& pool, std::byte* to) {

@@ -52,14 +52,24 @@ std::int64_t gradients_workspace(const Gradients& p, const View& operand, int th
 void run_gradients(const Gradients& p, const View& operand, Pool& pool, std::byte* workspace);
 
 std::int64_t packed_bytes_of(const Products& p, const View& operand);
+// p's weight as pack_weight has left it.
+void use_packed(Products& p, const View& operand, bool packed, const float* data);
 void pack_weight(const Products& p, const View& operand, const View& source, Pool& pool, std::byte* to);
 
 // Of the call, with its weight as it was packed.
 template <Products (*of)(const Call&)>
 Products products_of(const Call& call) {
   Products p = of(call);
-  p.b_packed = call.weight_packed;
-  p.packed = reinterpret_cast<const float*>(call.packed);
+  p.verify = call.verify;
+  p.inspection = call.inspection;
+  use_packed(p, call.in[0], call.weight_packed, reinterpret_cast<const float*>(call.packed));
+  return p;
+}
+template <Gradients (*of)(const Call&)>
+Gradients gradients_of(const Call& call) {
+  Gradients p = of(call);
+  p.verify = call.verify;
+  p.inspection = call.inspection;
   return p;
 }
 template <Products (*of)(const Call&)>
@@ -72,19 +82,24 @@ void run_products(const Call& call) {
 }
 template <Products (*of)(const Call&)>
 std::int64_t packed_bytes_of(const Call& call) {
-  return packed_bytes_of(of(call), call.in[0]);
+  Products p = of(call);
+  p.verify = call.verify;
+  return packed_bytes_of(p, call.in[0]);
 }
 template <Products (*of)(const Call&)>
 void pack_weight(const Call& call, std::byte* to) {
-  pack_weight(of(call), call.in[0], call.in[1], *call.pool, to);
+  Products p = of(call);
+  p.verify = call.verify;
+  p.inspection = call.inspection;
+  pack_weight(p, call.in[0], call.in[1], *call.pool, to);
 }
 template <Gradients (*of)(const Call&)>
 std::int64_t workspace_of_gradients(const Call& call) {
-  return gradients_workspace(of(call), call.in[0], call.pool->threads());
+  return gradients_workspace(gradients_of<of>(call), call.in[0], call.pool->threads());
 }
 template <Gradients (*of)(const Call&)>
 void run_gradients(const Call& call) {
-  run_gradients(of(call), call.in[0], *call.pool, call.workspace);
+  run_gradients(gradients_of<of>(call), call.in[0], *call.pool, call.workspace);
 }
 
 }  // namespace godwit::cpu::GODWIT_ISA::gemm

@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <limits>
 #include <numeric>
 
+#include "gemm_check.h"
 #include "gemm_rows.h"
 
 namespace godwit::cpu::GODWIT_ISA::gemm {
@@ -22,6 +24,8 @@ struct Gradients {
   std::int64_t out = 0;
   std::int64_t in = 0;
   Groups rows;  // of expert e and sample s: group e · samples + s
+  bool verify = false;
+  const Inspection* inspection = nullptr;
 };
 
 // Tiles of 8 × 3 vectors: both operands stream from L2 here, and of all tiles that fit the registers this one needs the fewest bytes a
@@ -150,6 +154,100 @@ struct GradientShape {
   return best;
 }
 
+// Each row o of dw = dyᵀ · x is checked as dw_o · r = Σ_t dy[t, o] · (x_t · r), some panels of x at a time.
+inline constexpr std::int64_t gradient_span_panels = span_columns / gradient_width;
+inline constexpr std::int64_t gradient_span = gradient_span_panels * gradient_width;
+
+template <typename Chain>
+class GradientsCheck {
+ public:
+  using Operand = typename Chain::Operand;
+  GradientsCheck(const Gradients& p, Carve& carve)
+      : p_(p),
+        panels_(pieces(p.in, gradient_width)),
+        spans_(pieces(p.in, gradient_span)),
+        rows_(p.verify ? p.experts * p.out : 0),
+        tokens_(p.verify ? round_up(p.rows.limit, lanes) : 0),
+        padded_(round_up(p.in, gradient_width)),
+        draws_(carve.take<float>(p.verify ? padded_ : 0)),
+        factors_(carve.take<float>(spans_ * factor_vectors * tokens_)),
+        weighed_(carve.take<float>(2 * (panels_ + spans_) * rows_)) {}
+
+  void begin(Pool& pool) const {
+    draw_vector(p_.inspection->draw(0), padded_, draws_);
+    std::memset(weighed_, 0xFF, static_cast<std::size_t>(2 * (panels_ + spans_) * rows_) * sizeof(float));
+    pool.ranges(pieces(p_.rows.limit, lanes), 4, [&](std::int64_t begin, std::int64_t end, int) {
+      const std::int64_t t = begin * lanes;
+      const std::int64_t count = std::min(end * lanes, p_.rows.limit) - t;
+      for (std::int64_t span = 0; span < spans_; ++span) {
+        const std::int64_t first = span * gradient_span;
+        float* to = factors_ + span * factor_vectors * tokens_ + t;
+        float* const vectors[3] = {to, to + tokens_, to + 2 * tokens_};
+        const Matrix x{p_.x.row(t) + first * static_cast<std::int64_t>(sizeof(Operand)), p_.x.stride};
+        factors_down<Operand, true>(x, std::min(gradient_span, p_.in - first), count, draws_ + first, vectors);
+      }
+    });
+  }
+  // Columns `rows` of dy against the span that begins with this panel, if one does.
+  void left(std::int64_t expert, Range rows, std::int64_t panel) const {
+    if (panel % gradient_span_panels != 0) return;
+    const std::int64_t span = panel / gradient_span_panels;
+    const Range tokens = tokens_of(expert);
+    const float* f = factors_ + span * factor_vectors * tokens_ + tokens.begin;
+    const Matrix dy{p_.dy.row(tokens.begin) + rows.begin * static_cast<std::int64_t>(sizeof(Operand)), p_.dy.stride};
+    weigh_columns<Operand>(dy, rows.count(), tokens.count(), f, f + tokens_, at(0, panels_ + span, expert, rows.begin),
+                           at(1, panels_ + span, expert, rows.begin));
+  }
+  void right(std::int64_t expert, Range rows, std::int64_t panel, const float* dw) const {
+    const std::int64_t column = panel * gradient_width;
+    weigh_right(dw, p_.in, rows.count(), std::min<std::int64_t>(gradient_width, p_.in - column), draws_ + column,
+                at(0, panel, expert, rows.begin), at(1, panel, expert, rows.begin));
+  }
+  void end() const {
+    for (std::int64_t span = 0; span < spans_; ++span) {
+      const std::int64_t first = span * gradient_span_panels;
+      const std::int64_t end = std::min(panels_, first + gradient_span_panels);
+      for (std::int64_t e = 0; e < p_.experts; ++e) {
+        const Bounds bounds(std::max<std::int64_t>(tokens_of(e).count(), 1), segment, std::min(gradient_span, p_.in - span * gradient_span));
+        const float quick = bounds.quick();
+        compare_rows(at(0, first, e, 0), at(1, first, e, 0), end - first, rows_, at(0, panels_ + span, e, 0), at(1, panels_ + span, e, 0),
+                     p_.out, quick,
+                     [&](std::int64_t row, Weighed got, Weighed expected) { second_look(e, row, span, got, expected, bounds); });
+      }
+    }
+    p_.inspection->count(0);
+  }
+
+ private:
+  [[nodiscard]] Range tokens_of(std::int64_t expert) const {
+    return {p_.rows[expert * p_.samples].begin, p_.rows[(expert + 1) * p_.samples - 1].end};
+  }
+  [[nodiscard]] float* at(int which, std::int64_t column, std::int64_t expert, std::int64_t row) const {
+    return weighed_ + (which * (panels_ + spans_) + column) * rows_ + expert * p_.out + row;
+  }
+  void second_look(std::int64_t e, std::int64_t row, std::int64_t span, Weighed got, Weighed expected, const Bounds& bounds) const {
+    const Range tokens = tokens_of(e);
+    const float* squares = factors_ + (span * factor_vectors + 2) * tokens_;
+    double weight = 0;
+    for (std::int64_t t = tokens.begin; t < tokens.end; ++t) {
+      const double dy = operand_at<Operand>(p_.dy.row(t), row);
+      weight += dy * dy * static_cast<double>(squares[t]);
+    }
+    const Verdict verdict = judge(got, expected, bounds.of(weight));
+    if (verdict.doubtful) p_.inspection->doubt(0, e * p_.out + row, verdict.difference, verdict.bound);
+  }
+
+  const Gradients& p_;
+  std::int64_t panels_;
+  std::int64_t spans_;
+  std::int64_t rows_;
+  std::int64_t tokens_;
+  std::int64_t padded_;
+  float* draws_;    // r
+  float* factors_;  // [spans][3][tokens]: x_t · r by halves, |x_t|²
+  float* weighed_;  // [half][panels, then spans][experts · out]
+};
+
 struct GradientsPlan {
   GradientBlocks blocks;
   bool left_in_place = false;
@@ -182,8 +280,10 @@ GradientsPlan plan_gradients(const Gradients& p, int threads) {
 template <typename Chain>
 class GradientsRun {
  public:
-  GradientsRun(const Gradients& p, int threads, std::byte* workspace) : p_(p), plan_(plan_gradients<Chain>(p, threads)) {
-    Carve all(workspace);
+  GradientsRun(const Gradients& p, int threads, std::byte* workspace) : GradientsRun(p, threads, Carve(workspace)) {}
+
+ private:
+  GradientsRun(const Gradients& p, int threads, Carve all) : p_(p), plan_(plan_gradients<Chain>(p, threads)), check_(p, all) {
     if (shared()) shared_ = all.take<float>(plan_.panels_at_once * plan_.steps * gradient_width);
     const std::int64_t left = plan_.left_in_place ? 0 : round_up(plan_.blocks.left, lanes);
     own_floats_ = round_up(plan_.steps * (left + (plan_.blocks.packer == Packer::block ? gradient_width : 0)), lanes);
@@ -192,6 +292,8 @@ class GradientsRun {
     workspace_ = all.used();
   }
 
+ public:
+
   [[nodiscard]] std::int64_t workspace() const { return workspace_; }
 
   void run(Pool& pool) const {
@@ -199,6 +301,8 @@ class GradientsRun {
       std::fill_n(p_.dw, p_.experts * p_.out * p_.in, 0.0f);
       return;
     }
+    aim();
+    if (checks()) check_.begin(pool);
     const std::int64_t panels = pieces(p_.in, gradient_width);
     for (std::int64_t j = 0; j < panels; j += plan_.panels_at_once) {
       const Range rights{j, std::min(j + plan_.panels_at_once, panels)};
@@ -221,6 +325,7 @@ class GradientsRun {
         compute(block_of(i), rights, own_ + thread * own_floats_, ahead);
       });
     }
+    if (checks()) check_.end();
   }
 
  private:
@@ -329,7 +434,11 @@ class GradientsRun {
 
   void compute(const Block& block, Range rights, float* own, Ahead& ahead) const {
     const Samples samples = samples_of(block.expert);
-    if (samples.last < 0) return clear(block);
+    if (samples.last < 0) {
+      clear(block);
+      for (std::int64_t panel = block.panels.begin; checks() && panel < block.panels.end; ++panel) look_at(block, panel);
+      return;
+    }
     // An odd number of steps: panels a power of two apart would all lie in the same few sets of the caches.
     const std::int64_t steps = samples.steps | 1;
     const std::int64_t first_row = group(block.expert, 0).begin;
@@ -363,7 +472,78 @@ class GradientsRun {
         multiply_tile(block.expert, samples, left_of(i), right, {i, std::min(i + gradient_rows, block.rows.end)}, columns_of(panel),
                       [&] { ahead.fetch(lines); });
       }
+      if (checks()) look_at(block, panel);
     }
+  }
+
+  [[nodiscard]] bool checks() const { return p_.verify && p_.inspection != nullptr; }
+  void look_at(const Block& block, std::int64_t panel) const {
+    check_.left(block.expert, block.rows, panel);
+    check_.right(block.expert, block.rows, panel, dw(block.expert, block.rows.begin, columns_of(panel).begin));
+  }
+
+  // One sum, where the strike hits, if there is one.
+  void aim() const {
+    strike_ = p_.inspection == nullptr ? nullptr : p_.inspection->strike;
+    if (strike_ == nullptr) return;
+    Chance chance = strike_->chance;
+    std::int64_t filled = 0;
+    for (std::int64_t e = 0; e < p_.experts; ++e) filled += samples_of(e).last >= 0;
+    if (filled == 0 || p_.out == 0 || p_.in == 0) {
+      strike_ = nullptr;
+      return;
+    }
+    std::int64_t which = chance.below(filled);
+    for (aimed_.expert = 0; samples_of(aimed_.expert).last < 0 || which-- > 0; ++aimed_.expert) {
+    }
+    aimed_.row = chance.below(p_.out);
+    aimed_.column = chance.below(p_.in);
+  }
+  [[nodiscard]] double sum_of(std::int64_t expert, std::int64_t row, std::int64_t column) const {
+    using Operand = typename Chain::Operand;
+    double sum = 0;
+    for (std::int64_t s = 0; s < p_.samples; ++s) {
+      for (std::int64_t t = group(expert, s).begin; t < group(expert, s).end; ++t)
+        sum += operand_at<Operand>(p_.dy.row(t), row) * operand_at<Operand>(p_.x.row(t), column);
+    }
+    return sum;
+  }
+  template <typename Sum>
+  [[gnu::noinline]] void sum_and_strike(std::int64_t expert, Range rows, Range columns, float* to, const Sum& sum) const {
+    const bool hit = aimed_.expert == expert && aimed_.row >= rows.begin && aimed_.row < rows.end && aimed_.column >= columns.begin &&
+                     aimed_.column < columns.end && !strike_->done.load();
+    if (!hit) return sum();
+    const Tile tile{to, p_.in, static_cast<int>(rows.count()), static_cast<int>(columns.count())};
+    const auto copy = [&](const float* from) {
+      std::vector<float> sums;
+      for (int i = 0; i < tile.rows; ++i) sums.insert(sums.end(), from + i * tile.stride, from + i * tile.stride + tile.columns);
+      return sums;
+    };
+    const std::vector<float> missing = copy(to);
+    std::vector<float> stale;
+    if (columns.begin >= columns.count()) {
+      stale = copy(to - columns.count());
+    } else if (rows.begin >= rows.count()) {
+      stale = copy(to - rows.count() * p_.in);
+    }
+    sum();
+    const std::vector<float> before = copy(to);
+    std::vector<float> other;
+    if (p_.experts > 1 && strike_->kind == GODWIT_SPOIL_EXPERT) {
+      const std::int64_t another = (expert + 1 + aimed_.row % (p_.experts - 1)) % p_.experts;
+      for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+        for (std::int64_t j = columns.begin; j < columns.end; ++j) other.push_back(static_cast<float>(sum_of(another, i, j)));
+      }
+    }
+    const auto data = [](const std::vector<float>& sums) { return sums.empty() ? nullptr : sums.data(); };
+    if (!spoil_tile(tile, *strike_, static_cast<int>(aimed_.row - rows.begin), static_cast<int>(aimed_.column - columns.begin), data(stale),
+                    data(missing), data(other)))
+      return;
+    tell_strike(*strike_, tile, before, expert * p_.out + rows.begin, columns.begin, [&](std::int64_t row) {
+      double squares = 0;
+      for (std::int64_t j = 0; j < p_.in; ++j) squares += std::pow(sum_of(expert, row - expert * p_.out, j), 2);
+      return std::sqrt(squares / static_cast<double>(p_.in));
+    });
   }
 
   [[nodiscard]] float* dw(std::int64_t expert, std::int64_t row, std::int64_t column) const {
@@ -383,20 +563,31 @@ class GradientsRun {
     const MultiplySteps kernel = multiply_steps_of<Chain>(shape.vectors);
     const Output root{dw(expert, rows.begin, columns.begin), p_.in, columns.count(), static_cast<int>(rows.count())};
     Tree tree(shape);
-    for (std::int64_t s = 0; s <= samples.last; ++s) {
-      const std::int64_t count = group(expert, s).count();
-      if (count == 0) continue;
-      const std::int64_t first = start(expert, s);
-      meanwhile();
-      sum_segments<Chain>(tree, s << segment_bits, count, s == samples.last ? &root : nullptr,
-                          [&](std::int64_t from, std::int64_t steps, const Target& target) {
-                            kernel(left.from(first + from), right.from(first + from), steps, target);
-                          });
-    }
+    const auto sum = [&] {
+      for (std::int64_t s = 0; s <= samples.last; ++s) {
+        const std::int64_t count = group(expert, s).count();
+        if (count == 0) continue;
+        const std::int64_t first = start(expert, s);
+        meanwhile();
+        sum_segments<Chain>(tree, s << segment_bits, count, s == samples.last ? &root : nullptr,
+                            [&](std::int64_t from, std::int64_t steps, const Target& target) {
+                              kernel(left.from(first + from), right.from(first + from), steps, target);
+                            });
+      }
+    };
+    strike_ == nullptr ? sum() : sum_and_strike(expert, rows, columns, root.to, sum);
   }
 
   const Gradients& p_;
   GradientsPlan plan_;
+  GradientsCheck<Chain> check_;
+  mutable const Strike* strike_ = nullptr;
+  struct Aimed {
+    std::int64_t expert = 0;
+    std::int64_t row = 0;
+    std::int64_t column = 0;
+  };
+  mutable Aimed aimed_;
   float* shared_ = nullptr;
   float* own_ = nullptr;
   std::int64_t own_floats_ = 0;  // of a thread

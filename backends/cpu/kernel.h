@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "godwit/backend.h"
+#include "inspect.h"
 #include "pool.h"
 
 namespace godwit::cpu {
@@ -47,6 +48,8 @@ struct Call {
   std::byte* workspace = nullptr;     // at least workspace(call) bytes, 64-byte aligned, undefined content; shared by all ops of a device
   bool weight_packed = false;         // in[1] comes in the kernel's own layout (Kernel::pack) and is not read itself:
   const std::byte* packed = nullptr;  // here, in run
+  bool verify = false;                // results are checked while they are made: known before the run
+  const Inspection* inspection = nullptr;  // in run and pack; null where results are neither checked nor spoilt
 
   [[nodiscard]] std::int64_t integer(std::string_view name) const;
   [[nodiscard]] double real(std::string_view name) const;

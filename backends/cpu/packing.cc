@@ -83,6 +83,7 @@ std::vector<Packing> plan_packings(const godwit_program& program, std::span<Step
       call.in = std::span(step.views).first(step.input_count);
       call.out = std::span(step.views).subspan(step.input_count);
       call.attributes = step.attributes;
+      call.verify = step.verify;
       fresh.bytes = step.kernel->packed_bytes(call);
       if (fresh.bytes == 0) continue;
       packing = packings.insert(packings.end(), std::move(fresh));
@@ -94,7 +95,7 @@ std::vector<Packing> plan_packings(const godwit_program& program, std::span<Step
   return packings;
 }
 
-bool pack(Packing& packing, std::span<Step> steps, PackedWeights& weights, void* source, Pool& pool) {
+bool pack(Packing& packing, std::span<Step> steps, PackedWeights& weights, void* source, Pool& pool, const Inspection* inspection) {
   const Step& first = steps[packing.steps[0]];
   if (std::string key = key_of(packing, first, source); key != packing.key) {
     packing.memory = weights.get(key, packing.bytes);
@@ -107,6 +108,7 @@ bool pack(Packing& packing, std::span<Step> steps, PackedWeights& weights, void*
   inputs[weight_input].data = source;
   Call call = first.call(pool, nullptr);
   call.in = inputs;
+  call.inspection = inspection;
   first.kernel->pack(call, packing.memory->data());
   return true;
 }

@@ -39,7 +39,8 @@ struct Packing {
 // state it is packed from the state itself; a copy that nobody else reads is marked as unneeded.
 [[nodiscard]] std::vector<Packing> plan_packings(const godwit_program& program, std::span<Step> steps);
 
-// Packs the weight, which now lies at `source`; false where there is no memory for it.
-[[nodiscard]] bool pack(Packing& packing, std::span<Step> steps, PackedWeights& weights, void* source, Pool& pool);
+// Packs the weight, which now lies at `source`; false where there is no memory for it. `inspection`: of a device that checks results.
+[[nodiscard]] bool pack(Packing& packing, std::span<Step> steps, PackedWeights& weights, void* source, Pool& pool,
+                        const Inspection* inspection = nullptr);
 
 }  // namespace godwit::cpu

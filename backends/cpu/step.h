@@ -21,6 +21,7 @@ struct Step {
   std::vector<godwit_attribute> attributes;
   bool weight_packed = false;         // its weight comes in the kernel's own layout:
   const std::byte* packed = nullptr;  // here, once that was made
+  bool verify = false;                // its device checks results
   bool unneeded = false;              // whoever reads its output reads a packed layout made without it
   std::int64_t runs = 0;              // counted where the device was opened with profile = 1
   std::int64_t nanoseconds = 0;

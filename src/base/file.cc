@@ -13,6 +13,9 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <fstream>
+#include <mutex>
+#include <shared_mutex>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -24,15 +27,23 @@ namespace {
 
 constexpr std::size_t write_buffer_bytes = std::size_t{1} << 20;
 
-std::function<int(DiskCall&)>& disk_fault() {
-  static std::function<int(DiskCall&)> hook;
-  return hook;
+// The lock is never touched where nothing tests faults: a process that forks must not hand a locked one to its child.
+struct DiskFault {
+  std::atomic<bool> active = false;
+  std::shared_mutex mutex;
+  std::function<int(DiskCall&)> hook;
+};
+DiskFault& disk_fault() {
+  static DiskFault fault;
+  return fault;
 }
 
 // Whether the fault lets the call happen; if not, errno is set as the call would have.
 bool permitted(DiskCall& call) {
-  if (!disk_fault()) return true;
-  const int code = disk_fault()(call);
+  DiskFault& fault = disk_fault();
+  if (!fault.active) return true;
+  const std::shared_lock lock(fault.mutex);
+  const int code = fault.hook ? fault.hook(call) : 0;
   errno = code;
   return code == 0;
 }
@@ -72,9 +83,12 @@ class Descriptor {
 
 // The calls that change the disk: all there are.
 
-int disk_create(const fs::path& path, int flags) {
+int disk_open(const fs::path& path, int flags) {
   if (!permitted(DiskOperation::create, path)) return -1;
-  return uninterrupted([&] { return ::open(path.c_str(), flags | O_CREAT | O_CLOEXEC, 0666); });
+  return uninterrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0666); });
+}
+int disk_create(const fs::path& path, int flags) {
+  return disk_open(path, flags | O_CREAT);
 }
 
 bool disk_write(int descriptor, const fs::path& path, std::span<const std::byte> bytes) {
@@ -215,6 +229,13 @@ Result<std::vector<std::string>> list_directory(const fs::path& path) {
   if (code != 0) return failure(path, "list", code);
   std::sort(names.begin(), names.end());
   return names;
+}
+
+Result<void> forget_cached(const fs::path& path) {
+  Descriptor file(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
+  if (*file < 0) return failure(path, "open");
+  static_cast<void>(::posix_fadvise(*file, 0, 0, POSIX_FADV_DONTNEED));
+  return {};
 }
 
 Result<std::uint64_t> free_space(const fs::path& path) {
@@ -359,17 +380,64 @@ Result<void> write_file_durably(const fs::path& path, std::string_view text) {
   return write_file_durably(path, as_bytes(text));
 }
 
+Result<void> replace_file(const fs::path& path, std::string_view text) {
+  const fs::path aside = path.parent_path() / fmt::format(".{}.{}.tmp", path.filename().string(), ::getpid());
+  {
+    std::ofstream stream(aside, std::ios::binary | std::ios::trunc);
+    stream.write(text.data(), static_cast<std::streamsize>(text.size()));
+    if (!stream.flush()) return world_error("{}: write: {}", aside.string(), std::strerror(errno));
+  }
+  if (::rename(aside.c_str(), path.c_str()) != 0) return world_error("{}: rename: {}", path.string(), std::strerror(errno));
+  return {};
+}
+
 Result<AppendFile> AppendFile::open(const fs::path& path) {
   AppendFile file;
   file.path_ = path;
-  file.descriptor_ = disk_create(path, O_WRONLY | O_APPEND);
-  if (file.descriptor_ < 0) return failure(path, "open");
-  struct stat status {};
-  if (::fstat(file.descriptor_, &status) != 0) return failure(path, "stat");
-  if (!S_ISREG(status.st_mode)) return input_error("{}: is not a regular file", path.string());
-  file.size_ = static_cast<std::uint64_t>(status.st_size);
+  TRY(file.attach(O_CREAT));
   TRY(sync_directory(parent_of(path)));
   return file;
+}
+
+Result<void> AppendFile::reopen() {
+  if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
+  auto attached = attach(0);
+  failed_ = attached.ok() ? std::nullopt : std::optional(attached.error());
+  return attached;
+}
+
+Result<void> AppendFile::attach(int flags) {
+  descriptor_ = disk_open(path_, O_RDWR | O_APPEND | flags);
+  if (descriptor_ < 0) return failure(path_, "open");
+  struct stat status {};
+  if (::fstat(descriptor_, &status) != 0) return failure(path_, "stat");
+  if (!S_ISREG(status.st_mode)) return input_error("{}: is not a regular file", path_.string());
+  size_ = static_cast<std::uint64_t>(status.st_size);
+  return {};
+}
+
+Result<std::string> AppendFile::read_from(std::uint64_t offset) const {
+  if (failed_) return *failed_;
+  std::string text(static_cast<std::size_t>(size_ - std::min(size_, offset)), '\0');
+  for (std::size_t have = 0; have < text.size();) {
+    const auto count =
+        uninterrupted([&] { return ::pread(descriptor_, text.data() + have, text.size() - have, static_cast<off_t>(offset + have)); });
+    if (count < 0) return failure(path_, "read");
+    if (count == 0) return differs_error("{}: ends at byte {}, and had {}", path_.string(), offset + have, size_);
+    have += static_cast<std::size_t>(count);
+  }
+  return text;
+}
+
+Result<void> AppendFile::check_unchanged() const {
+  if (failed_) return *failed_;
+  struct stat status {};
+  if (::fstat(descriptor_, &status) != 0) return failure(path_, "stat");
+  if (status.st_nlink == 0) return differs_error("{}: was removed or replaced while it was written", path_.string());
+  if (static_cast<std::uint64_t>(status.st_size) != size_) {
+    return differs_error("{}: has {} bytes where {} were written: another process changed it", path_.string(), status.st_size, size_);
+  }
+  return {};
 }
 
 AppendFile::AppendFile(AppendFile&& other) noexcept
@@ -472,12 +540,28 @@ LockFile::~LockFile() {
 // ---- Faults, for tests ----
 
 ScopedDiskFault::ScopedDiskFault(std::function<int(DiskCall&)> hook) {
-  CHECK(!disk_fault(), "two disk faults at once");
-  disk_fault() = std::move(hook);
+  const std::lock_guard lock(disk_fault().mutex);
+  CHECK(!disk_fault().active, "two disk faults at once");
+  disk_fault().hook = std::move(hook);
+  disk_fault().active = true;
 }
 
 ScopedDiskFault::~ScopedDiskFault() {
-  disk_fault() = nullptr;
+  disk_fault().active = false;
+  const std::lock_guard lock(disk_fault().mutex);
+  disk_fault().hook = nullptr;
+}
+
+std::function<int(DiskCall&)> slow_disk(double bytes_per_second, std::chrono::milliseconds others) {
+  return [=](DiskCall& call) {
+    const std::chrono::duration<double> writing(static_cast<double>(call.bytes) / bytes_per_second);
+    if (call.operation == DiskOperation::write) {
+      std::this_thread::sleep_for(writing);
+    } else {
+      std::this_thread::sleep_for(others);
+    }
+    return 0;
+  };
 }
 
 }  // namespace godwit

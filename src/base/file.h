@@ -54,6 +54,9 @@ class MappedFile {
 
 // Names in the directory (without . and ..), sorted by byte.
 [[nodiscard]] Result<std::vector<std::string>> list_directory(const fs::path& path);
+// Asks the system to forget what it holds in memory of a file, so that the next reader gets what the disk has. Bytes not synced, or mapped
+// by somebody, stay; where a file system cannot, nothing happens.
+[[nodiscard]] Result<void> forget_cached(const fs::path& path);
 // Bytes a user without privileges can still write on the file system that holds `path`.
 [[nodiscard]] Result<std::uint64_t> free_space(const fs::path& path);
 
@@ -104,17 +107,28 @@ class DurableWriter {
 [[nodiscard]] Result<void> write_file_durably(const fs::path& path, std::span<const std::byte> bytes);
 [[nodiscard]] Result<void> write_file_durably(const fs::path& path, std::string_view text);
 
+// A file for others to look at while a process runs: replaced in one piece, not durable.
+[[nodiscard]] Result<void> replace_file(const fs::path& path, std::string_view text);
+
 // A file that only grows, for journals and metrics. After an error it is latched: every later call returns the same error until the file
 // is opened again, because the bytes on disk are then unknown. Not thread-safe; one writer per file.
 class AppendFile {
  public:
   // Opens or creates; a new file's name is durable on return.
   [[nodiscard]] static Result<AppendFile> open(const fs::path& path);
+  // Opens the same file again after an error, as it now is; one that is gone is an error, not made anew. What a failed sync left in memory
+  // may look written and never reach the disk: bytes that were not synced before must be cut off and written again.
+  [[nodiscard]] Result<void> reopen();
   AppendFile(AppendFile&& other) noexcept;
   AppendFile& operator=(AppendFile&& other) noexcept;
   ~AppendFile();
 
+  const fs::path& path() const { return path_; }
   std::uint64_t size() const { return size_; }
+  // The bytes from `offset` to the end.
+  [[nodiscard]] Result<std::string> read_from(std::uint64_t offset) const;
+  // An error of kind differs if somebody else cut the file, added to it, removed or replaced it.
+  [[nodiscard]] Result<void> check_unchanged() const;
   // Hands the bytes to the system: they survive a crash of this process, after sync() also one of the machine.
   [[nodiscard]] Result<void> append(std::string_view text);
   [[nodiscard]] Result<void> sync();
@@ -123,6 +137,7 @@ class AppendFile {
 
  private:
   AppendFile() = default;
+  [[nodiscard]] Result<void> attach(int flags);
   fs::path path_;
   int descriptor_ = -1;
   std::uint64_t size_ = 0;
@@ -165,8 +180,9 @@ struct DiskCall {
   std::size_t bytes = 0;  // of a write; the hook may lower it to make the write short
 };
 
-// While one exists, `hook` runs before every call that changes the disk, in the calling thread: 0 lets it go on, an errno makes it fail
-// without being tried. At most one at a time; not while other threads write.
+// While one exists, `hook` runs before every call that changes the disk, in the calling thread, of several threads at once: 0 lets it go
+// on, an errno makes it fail without being tried, and while it waits the disk is slow. At most one at a time; its end waits for calls
+// that the hook holds up.
 class ScopedDiskFault {
  public:
   explicit ScopedDiskFault(std::function<int(DiskCall&)> hook);
@@ -174,5 +190,8 @@ class ScopedDiskFault {
   ScopedDiskFault(const ScopedDiskFault&) = delete;
   ScopedDiskFault& operator=(const ScopedDiskFault&) = delete;
 };
+
+// A hook: writes go at that rate, and every other call waits that long.
+[[nodiscard]] std::function<int(DiskCall&)> slow_disk(double bytes_per_second, std::chrono::milliseconds others);
 
 }  // namespace godwit

@@ -25,6 +25,7 @@ enum class Purpose : std::uint8_t {
   task = 6,        // generated tasks
   fault = 7,       // where injected faults strike
   test = 8,        // data of tests and benchmarks
+  check = 9,       // what results are checked with, and which of them: never state
 };
 
 using PhiloxCounter = std::array<std::uint32_t, 4>;

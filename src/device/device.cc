@@ -199,6 +199,15 @@ Result<Buffer> Device::allocate(std::int64_t bytes) {
   return buffer;
 }
 
+Result<Buffer> Device::wrap(void* memory, std::int64_t bytes) {
+  Buffer buffer;
+  godwit_error error{};
+  if (backend_->buffer_wrap(device_, memory, bytes, &buffer.buffer_, &error) != GODWIT_OK) return device_error(name_, "wrap", error);
+  buffer.backend_ = backend_;
+  buffer.bytes_ = bytes;
+  return buffer;
+}
+
 Result<Executable> Device::prepare(program::Program program) {
   Executable executable;
   executable.device_ = this;

@@ -143,6 +143,8 @@ class Device {
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] Result<Buffer> allocate(std::int64_t bytes);
+  // The caller's memory, aligned and outliving the buffer; an error where the device cannot address it.
+  [[nodiscard]] Result<Buffer> wrap(void* memory, std::int64_t bytes);
   // Programs whose tensors are all of one shape may be prepared often; the plan is made here.
   [[nodiscard]] Result<Executable> prepare(program::Program program);
   // The kernel that would execute node `index`, or empty.

@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::size_t blocks_at_once = 16;
 constexpr std::size_t bytes_per_thread = std::size_t{4} << 20;
+constexpr std::uint64_t manifest_bytes_max = std::uint64_t{1} << 30;
 
 std::string step_name(std::uint64_t step) {
   return fmt::format("{}", step);
@@ -85,21 +86,36 @@ struct CheckpointReader::Opened {
   std::vector<ReadOnlyFile> files;
 
   static Result<std::shared_ptr<const Opened>> open(const fs::path& root, std::uint64_t step);
+  // The checkpoint of `step` in a directory of any name; if `written` is given, its manifest is exactly that text.
+  static Result<std::shared_ptr<const Opened>> open_directory(const fs::path& directory, std::uint64_t step,
+                                                              const std::string* written = nullptr);
   // Reads blocks [first, last) of a tensor into bytes, which are then compared with the manifest: what is checked is what is used.
   Result<void> read_blocks(std::size_t tensor, std::size_t first, std::size_t last, std::span<std::byte> bytes) const;
   // All tensors, spread over threads: into `state`, or, without one, only to look at them.
-  Result<void> read_all(const StateList* state) const;
+  Result<void> read_all(const StateList* state, int threads_max) const;
+  // Reads all that was written to `directory`, from the disk as far as the system lets us, and compares it with what was in memory.
+  static Result<void> read_back(const fs::path& directory, std::uint64_t step, const std::string& manifest);
 };
 
 Result<std::shared_ptr<const CheckpointReader::Opened>> CheckpointReader::Opened::open(const fs::path& root, std::uint64_t step) {
   const fs::path directory = root / step_name(step);
   std::error_code ignored;
   if (!fs::is_directory(directory, ignored)) return input_error("{}: there is no checkpoint of step {}", root.string(), step);
+  return open_directory(directory, step);
+}
+
+Result<std::shared_ptr<const CheckpointReader::Opened>> CheckpointReader::Opened::open_directory(const fs::path& directory,
+                                                                                                 std::uint64_t step,
+                                                                                                 const std::string* written) {
   auto opened = std::make_shared<Opened>();
   const std::string name = (directory / manifest_name).string();
-  auto text = read_file(directory / manifest_name);
-  if (!text.ok()) return Error{ErrorKind::differs, std::move(text).error().message};
-  TRY_ASSIGN(opened->manifest, parse_manifest(*text, name));
+  TRY_ASSIGN(const auto manifest_file, ReadOnlyFile::open(directory / manifest_name));
+  if (manifest_file.size() > manifest_bytes_max)
+    return differs_error("{}: has {} bytes, a manifest has at most {}", name, manifest_file.size(), manifest_bytes_max);
+  std::string text(static_cast<std::size_t>(manifest_file.size()), '\0');
+  TRY(manifest_file.read(0, std::as_writable_bytes(std::span(text))));
+  if (written != nullptr && text != *written) return differs_error("{}: is not the manifest that was written", name);
+  TRY_ASSIGN(opened->manifest, parse_manifest(text, name));
   const auto& manifest = opened->manifest;
   if (manifest.content.info.step != step) {
     return differs_error("{}: is the manifest of step {}, in the directory of step {}", name, manifest.content.info.step, step);
@@ -145,7 +161,7 @@ Result<void> CheckpointReader::Opened::read_blocks(std::size_t tensor, std::size
   return {};
 }
 
-Result<void> CheckpointReader::Opened::read_all(const StateList* state) const {
+Result<void> CheckpointReader::Opened::read_all(const StateList* state, int threads_max) const {
   struct Piece {
     std::size_t tensor = 0, first = 0, last = 0;
   };
@@ -160,7 +176,7 @@ Result<void> CheckpointReader::Opened::read_all(const StateList* state) const {
   }
   std::mutex mutex;
   std::optional<std::pair<std::size_t, Error>> failed;  // the first in the order of the list, whichever thread is faster
-  const int threads = total < bytes_per_thread ? 1 : machine().cores;
+  const int threads = total < bytes_per_thread ? 1 : threads_max;
   spread(pieces.size(), threads, [&](std::size_t index) {
     const auto [tensor, first, last] = pieces[index];
     const std::uint64_t begin = first * digest_block_bytes, end = std::min<std::uint64_t>(last * digest_block_bytes, tensors[tensor].bytes);
@@ -251,26 +267,40 @@ Result<CheckpointManifest> write_files(const fs::path& directory, const StateLis
     const fs::path path = directory / name;
     std::vector<OutputTensor> tensors;
     for (std::size_t i = shards[shard].first; i < shards[shard].second; ++i) tensors.push_back(checked_output(state[i], digests[i]));
-    TRY_ASSIGN(const Digest digest, write_safetensors(path, tensors));
-    // The layout is taken from the file as a reader sees it, not worked out a second time.
+    TRY_ASSIGN(const SafetensorsDigest digest, write_safetensors(path, tensors));
+    // The layout is taken from the file as a reader sees it, not worked out a second time; the digests are those of memory.
     TRY_ASSIGN(const auto written, MappedFile::open(path));
-    TRY_ASSIGN(const auto layout, SafetensorsFile::parse(written.bytes(), path.string()));
+    const auto parsed = SafetensorsFile::parse(written.bytes(), path.string());
+    if (!parsed.ok()) return world_error("the disk gives back another file than was written: {}", parsed.error().message);
+    const SafetensorsFile& layout = *parsed;
     const auto offset_of = [&](const TensorEntry& entry) {
       return static_cast<std::uint64_t>(entry.bytes.data() - written.bytes().data());
     };
     const std::uint64_t header_bytes = layout.entries().empty() ? written.bytes().size() : offset_of(layout.entries().front());
     for (std::size_t i = shards[shard].first; i < shards[shard].second; ++i) {
       const auto* entry = layout.find(state[i].name);
-      CHECK(entry != nullptr, "{} was written, but is not in the file", state[i].name);
+      if (entry == nullptr)
+        return world_error("{}: {} was written, but the disk gives back a file without it", path.string(), state[i].name);
       manifest.places.push_back({manifest.files.size(), offset_of(*entry)});
     }
-    const Digest header = sha256(written.bytes().first(static_cast<std::size_t>(header_bytes)));
-    manifest.files.push_back({name, written.bytes().size(), header_bytes, header, digest});
+    manifest.files.push_back({name, written.bytes().size(), header_bytes, digest.header, digest.file});
   }
   return manifest;
 }
 
 }  // namespace
+
+// By one thread, in the order of the disk: a checkpoint must not take the cores of the run whose state it is.
+Result<void> CheckpointReader::Opened::read_back(const fs::path& directory, std::uint64_t step, const std::string& manifest) {
+  TRY_ASSIGN(const auto names, list_directory(directory));
+  for (const std::string& name : names) TRY(forget_cached(directory / name));
+  const auto checked = [&]() -> Result<void> {
+    TRY_ASSIGN(const auto opened, open_directory(directory, step, &manifest));
+    return opened->read_all(nullptr, 1);
+  }();
+  if (checked.ok()) return {};
+  return world_error("checkpoint {} was written and read back otherwise, and is not kept: {}", step, checked.error().message);
+}
 
 Result<void> write_checkpoint(const fs::path& root, std::uint64_t step, const StateList& state, std::span<const TensorDigest> digests,
                               std::string_view profile, std::uint64_t shard_bytes_max) {
@@ -287,10 +317,11 @@ Result<void> write_checkpoint(const fs::path& root, std::uint64_t step, const St
   std::error_code ignored;
   const bool exists = fs::exists(fs::symlink_status(target, ignored));
   if (exists) {
-    if (const auto there = verify_checkpoint(root, step); there.ok()) {
-      if (there->info.digest == info.digest && there->info.profile == profile) return {};
+    if (const auto there = CheckpointReader::Opened::open(root, step); there.ok() && (*there)->read_all(nullptr, 1).ok()) {
+      const CheckpointInfo& held = (*there)->manifest.content.info;
+      if (held.digest == info.digest && held.profile == profile) return {};
       return differs_error("{}: holds {} ({}), which is intact; it is not replaced by {} ({}). Move it away if it is not wanted",
-                           target.string(), hex(there->info.digest), there->info.profile, hex(info.digest), profile);
+                           target.string(), hex(held.digest), held.profile, hex(info.digest), profile);
     }
   }
   const auto write = [&]() -> Result<void> {
@@ -299,7 +330,9 @@ Result<void> write_checkpoint(const fs::path& root, std::uint64_t step, const St
     TRY(create_directories_durably(aside));
     TRY_ASSIGN(auto manifest, write_files(aside, state, digests, shard_bytes_max));
     manifest.content = {info, std::vector(digests.begin(), digests.end())};
-    TRY(write_file_durably(aside / manifest_name, write_manifest(manifest)));
+    const std::string text = write_manifest(manifest);
+    TRY(write_file_durably(aside / manifest_name, text));
+    TRY(CheckpointReader::Opened::read_back(aside, step, text));
     if (exists) {
       TRY(remove_tree(bad));
       TRY(rename_durably(target, bad));
@@ -330,7 +363,7 @@ Result<CheckpointInfo> load_checkpoint(const fs::path& root, std::uint64_t step,
   TRY_ASSIGN(const auto opened, CheckpointReader::Opened::open(root, step));
   const auto& content = opened->manifest.content;
   if (auto error = check_list(root / step_name(step), content.tensors, state)) return *error;
-  TRY(opened->read_all(&state));
+  TRY(opened->read_all(&state, machine().cores));
   return content.info;
 }
 
@@ -342,7 +375,7 @@ Result<CheckpointContent> verify_checkpoint(const fs::path& root, std::uint64_t 
 Result<CheckpointReader> CheckpointReader::open(const fs::path& root, std::uint64_t step) {
   CheckpointReader reader;
   TRY_ASSIGN(reader.opened_, Opened::open(root, step));
-  TRY(reader.opened_->read_all(nullptr));
+  TRY(reader.opened_->read_all(nullptr, machine().cores));
   return reader;
 }
 
@@ -384,11 +417,16 @@ Result<std::optional<CheckpointInfo>> load_newest(const fs::path& root, const St
 std::vector<std::uint64_t> steps_to_remove(std::span<const std::uint64_t> steps, const Retention& retention) {
   std::vector<std::uint64_t> sorted(steps.begin(), steps.end()), removed;
   std::sort(sorted.begin(), sorted.end());
+  std::uint64_t newest_not_after = 0;
+  for (const std::uint64_t step : sorted) {
+    if (retention.not_after && step <= *retention.not_after) newest_not_after = step;
+  }
   const std::size_t older = sorted.size() - static_cast<std::size_t>(std::min<std::uint64_t>(retention.last, sorted.size()));
   for (std::size_t i = 0; i < older; ++i) {
     const std::uint64_t step = sorted[i];
     const bool kept = (retention.every != 0 && step % retention.every == 0) ||
-                      std::find(retention.keep.begin(), retention.keep.end(), step) != retention.keep.end();
+                      std::find(retention.keep.begin(), retention.keep.end(), step) != retention.keep.end() ||
+                      (retention.not_after && step == newest_not_after);
     if (!kept) removed.push_back(step);
   }
   return removed;

@@ -35,10 +35,12 @@ struct CheckpointInfo {
   Digest digest;        // of the state
 };
 
-// Writes the checkpoint of `step` from memory whose digests were taken already; memory that no longer has them is an error that names the
-// block, and nothing is written. Replaces no good checkpoint: of the same step, an equal one is left, a bad one is replaced, and another
-// good one is an error of kind differs. A full disk, or a crash, leaves every earlier checkpoint as it was. A file gets at most
-// shard_bytes_max bytes, or a single tensor.
+// Writes the checkpoint of `step` from memory whose digests were taken already, and which is only read; memory that no longer has them is
+// an error of kind differs that names the block, and nothing is written. Before the checkpoint gets its name every byte is read back from
+// the disk (the cached pages are dropped) and compared with memory's digests; what comes back otherwise is an error of kind world. Works in
+// one thread, keeps nothing and logs nothing: a child process, forked with the state mapped, may do it. Replaces no good checkpoint: of the
+// same step, an equal one is left, a bad one is replaced, and another good one is an error of kind differs. A full disk, or a crash, leaves
+// every earlier checkpoint as it was. A file gets at most shard_bytes_max bytes, or a single tensor.
 [[nodiscard]] Result<void> write_checkpoint(const std::filesystem::path& root, std::uint64_t step, const StateList& state,
                                             std::span<const TensorDigest> digests, std::string_view profile,
                                             std::uint64_t shard_bytes_max = std::uint64_t{4} << 30);
@@ -79,11 +81,13 @@ class CheckpointReader {
 [[nodiscard]] Result<std::optional<CheckpointInfo>> load_newest(const std::filesystem::path& root, const StateList& state,
                                                                 std::vector<std::string>& refused);
 
-// Removes what the rules do not keep: the newest `last` steps, every step divisible by `every` (0: none), and those in `keep`.
+// Removes what the rules do not keep: the newest `last` steps, every step divisible by `every` (0: none), those in `keep`, and the newest
+// one that is not after `not_after` (where a run would roll back to).
 struct Retention {
   std::uint64_t last = 2;
   std::uint64_t every = 0;
   std::vector<std::uint64_t> keep = {};
+  std::optional<std::uint64_t> not_after = {};
 };
 [[nodiscard]] std::vector<std::uint64_t> steps_to_remove(std::span<const std::uint64_t> steps, const Retention& retention);
 [[nodiscard]] Result<void> apply_retention(const std::filesystem::path& root, const Retention& retention);

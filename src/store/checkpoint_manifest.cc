@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "store/dtype.h"
+#include "store/safetensors.h"
 
 namespace godwit::store {
 namespace {
@@ -116,6 +117,8 @@ std::optional<Error> check_places(const CheckpointManifest& manifest, std::strin
     for (std::size_t other = 0; other < index; ++other) {
       if (manifest.files[other].name == file.name) return damaged(name, "names the file {} twice", file.name);
     }
+    if (file.header_bytes > 8 + safetensors_header_bytes_max)
+      return damaged(name, "{} has a header of {} bytes, more than {}", file.name, file.header_bytes, 8 + safetensors_header_bytes_max);
     std::uint64_t covered = file.header_bytes;
     for (; next < order.size() && manifest.places[order[next]].file == index; ++next) {
       const auto& tensor = tensors[order[next]];

@@ -3,10 +3,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <fstream>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -385,6 +390,123 @@ TEST(Checkpoint, FallsBackToTheNewestGoodOneAndSaysSo) {
   EXPECT_EQ(said.size(), 3u);
 }
 
+// The ways in which a checkpoint goes bad, by name; each changes the one of step `step`, and may use that of `other`, an older one of the
+// same shapes. Two shards each.
+using Damage = void (*)(const fs::path& step, const fs::path& other);
+constexpr const char* first_shard = "state-00001-of-00002.safetensors";
+constexpr const char* second_shard = "state-00002-of-00002.safetensors";
+const std::vector<std::pair<const char*, Damage>> damages = {
+    {"a flipped bit",
+     [](const fs::path& step, const fs::path&) {
+       std::fstream file(step / second_shard, std::ios::in | std::ios::out | std::ios::binary);
+       file.seekp(-1, std::ios::end);
+       file.put('\x55');
+     }},
+    {"a shard cut off", [](const fs::path& step, const fs::path&) { fs::resize_file(step / first_shard, 1000); }},
+    {"a shard of zeros",
+     [](const fs::path& step, const fs::path&) {
+       const auto size = fs::file_size(step / first_shard);
+       fs::resize_file(step / first_shard, 0);
+       fs::resize_file(step / first_shard, size);
+     }},
+    {"a missing shard", [](const fs::path& step, const fs::path&) { fs::remove(step / second_shard); }},
+    {"swapped shards",
+     [](const fs::path& step, const fs::path&) {
+       fs::rename(step / first_shard, step / "x");
+       fs::rename(step / second_shard, step / first_shard);
+       fs::rename(step / "x", step / second_shard);
+     }},
+    {"a stale shard",
+     [](const fs::path& step, const fs::path& other) {
+       fs::copy_file(other / second_shard, step / second_shard, fs::copy_options::overwrite_existing);
+     }},
+    {"shards of another step",
+     [](const fs::path& step, const fs::path& other) {
+       for (const char* name : {first_shard, second_shard}) fs::copy_file(other / name, step / name, fs::copy_options::overwrite_existing);
+     }},
+    {"a manifest of another step",
+     [](const fs::path& step, const fs::path& other) {
+       fs::copy_file(other / "manifest.json", step / "manifest.json", fs::copy_options::overwrite_existing);
+     }},
+    {"another step whole",
+     [](const fs::path& step, const fs::path& other) {
+       fs::remove_all(step);
+       fs::copy(other, step);
+     }},
+    {"an empty manifest", [](const fs::path& step, const fs::path&) { fs::resize_file(step / "manifest.json", 0); }},
+    {"an empty directory",
+     [](const fs::path& step, const fs::path&) {
+       fs::remove_all(step);
+       fs::create_directory(step);
+     }},
+    {"a file instead",
+     [](const fs::path& step, const fs::path&) {
+       fs::remove_all(step);
+       std::ofstream(step) << "x";
+     }},
+    {"pipes instead of files",
+     [](const fs::path& step, const fs::path&) {
+       for (const char* name : {first_shard, "manifest.json"}) {
+         fs::remove(step / name);
+         ::mkfifo((step / name).c_str(), 0600);
+       }
+     }},
+    {"a link to an endless file",
+     [](const fs::path& step, const fs::path&) {
+       fs::remove(step / first_shard);
+       fs::create_symlink("/dev/zero", step / first_shard);
+     }},
+    // Rightly digested by whoever made it.
+    {"a header beyond the file",
+     [](const fs::path& step, const fs::path&) {
+       std::string text = read_file(step / "manifest.json").value();
+       text = text.substr(0, text.rfind(",\n \"manifest_sha256\""));
+       const std::string key = "\"header_bytes\": ";
+       text.insert(text.find(key) + key.size(), "9223372036854775");
+       std::ofstream(step / "manifest.json") << text << ",\n \"manifest_sha256\": \"" << hex(sha256(as_bytes(text))) << "\"\n}\n";
+     }},
+    {"a manifest of brackets",
+     [](const fs::path& step, const fs::path&) {
+       const std::string text(1 << 20, '[');
+       std::ofstream(step / "manifest.json") << text << ",\n \"manifest_sha256\": \"" << hex(sha256(as_bytes(text))) << "\"\n}\n";
+     }},
+};
+
+// The newest 1, 2, 3, all but the first and all of them are bad, each in another way, every way at every place.
+TEST(Checkpoint, WithTheNewestBadTheNewestGoodOneIsLoaded) {
+  constexpr std::uint64_t count = 4;
+  for (std::uint64_t bad = 1; bad <= count; ++bad) {
+    for (std::size_t way = 0; way < damages.size(); ++way) {
+      const TestDirectory root;
+      for (std::uint64_t step = 0; step <= count; ++step) {
+        ASSERT_TRUE(write_checkpoint(root.path(), step, Memory(step).list, Memory(step).digests(), "exact/1", 1340).ok());
+      }
+      fs::create_directory(root / ".5.tmp");  // what a crash leaves, newer than all, and whole
+      fs::copy(root / "4", root / ".5.tmp", fs::copy_options::recursive);
+      ASSERT_TRUE(fs::exists(root / "4" / second_shard));
+      for (std::uint64_t k = 0; k < bad; ++k) {
+        const auto& [name, damage] = damages[(way + k * 5) % damages.size()];
+        damage(root / std::to_string(count - k), root / "0");
+        ASSERT_FALSE(verify_checkpoint(root.path(), count - k).ok()) << name;
+      }
+      Memory memory(99);
+      std::vector<std::string> refused;
+      const auto newest = load_newest(root.path(), memory.list, refused);
+      ASSERT_TRUE(newest.ok() && newest->has_value()) << damages[way].first << ", " << bad;
+      EXPECT_EQ((*newest)->step, count - bad) << damages[way].first;
+      EXPECT_EQ(memory.digest(), Memory(count - bad).digest()) << damages[way].first;
+      EXPECT_EQ(refused.size(), bad);
+      // The run goes on from there and writes over what was bad.
+      for (std::uint64_t step = count - bad + 1; step <= count; ++step) {
+        ASSERT_TRUE(write(root.path(), step, Memory(step)).ok()) << damages[way].first;
+        EXPECT_TRUE(loads(root.path(), step, Memory(step)));
+      }
+      ASSERT_TRUE(remove_temporaries(root.path()).ok());
+      EXPECT_EQ(list_directory(root.path()).value(), (std::vector<std::string>{"0", "1", "2", "3", "4"}));
+    }
+  }
+}
+
 TEST(Checkpoint, OfTheSameStepOnlyABadOneIsReplaced) {
   const TestDirectory root;
   ASSERT_TRUE(write(root.path(), 3, Memory(1)).ok());
@@ -412,6 +534,66 @@ TEST(Checkpoint, MemoryThatLostItsDigestIsNotWritten) {
   EXPECT_EQ(result.error().kind, ErrorKind::differs);
   EXPECT_THAT(result.error().message, HasSubstr("adam.m.model.embed_tokens.weight, block 0 of 1, has the hash"));
   EXPECT_TRUE(list_directory(root.path()).value().empty());
+}
+
+// A disk that gives back something else: a byte is changed after the file is complete, before the checkpoint gets its name.
+TEST(Checkpoint, WhatTheDiskGivesBackOtherwiseGetsNoName) {
+  const TestDirectory sizes;
+  ASSERT_TRUE(write(sizes.path(), 3, Memory(1)).ok());
+  for (const std::string file : {"state.safetensors", "manifest.json"}) {
+    const auto bytes = fs::file_size(sizes / "3" / file);
+    for (const double share : {0.0, 0.02, 0.1, 0.3, 0.6, 0.999}) {
+      const TestDirectory root;
+      ASSERT_TRUE(write(root.path(), 3, Memory(1)).ok());
+      int changed = 0;
+      {
+        const ScopedDiskFault fault([&](DiskCall& call) {
+          const fs::path there = call.path / file;
+          if (call.operation != DiskOperation::sync_directory || changed > 0 || call.path.filename() != ".4.tmp" || !fs::exists(there))
+            return 0;
+          std::fstream stream(there, std::ios::in | std::ios::out | std::ios::binary);
+          const auto at = static_cast<std::streamoff>(share * static_cast<double>(bytes));
+          stream.seekg(at);
+          const int byte = stream.get();
+          stream.seekp(at);
+          stream.put(static_cast<char>(byte ^ 4));
+          ++changed;
+          return 0;
+        });
+        const auto written = write(root.path(), 4, Memory(2));
+        ASSERT_FALSE(written.ok()) << file << " " << share;
+        EXPECT_EQ(written.error().kind, ErrorKind::world);
+        EXPECT_THAT(written.error().message, HasSubstr(file));
+      }
+      EXPECT_EQ(changed, 1);
+      EXPECT_EQ(list_directory(root.path()).value(), std::vector<std::string>{"3"});
+      ASSERT_TRUE(write(root.path(), 4, Memory(2)).ok());
+      EXPECT_TRUE(loads(root.path(), 4, Memory(2)));
+    }
+  }
+}
+
+TEST(Checkpoint, AChildThatMayOnlyReadTheStateWritesIt) {
+  const TestDirectory root;
+  Memory memory(1, 5000);
+  const auto digests = memory.digests();
+  std::vector<std::pair<std::byte*, std::size_t>> mapped;
+  for (StateTensor& tensor : memory.list) {
+    const std::size_t size = std::max<std::size_t>(tensor.bytes.size(), 1);
+    auto* at = static_cast<std::byte*>(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    std::memcpy(at, tensor.bytes.data(), tensor.bytes.size());
+    ASSERT_EQ(::mprotect(at, size, PROT_READ), 0);
+    tensor.bytes = std::span(at, tensor.bytes.size());
+    mapped.emplace_back(at, size);
+  }
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) ::_exit(write_checkpoint(root.path(), 4, memory.list, digests, "exact/1").ok() ? 0 : 1);
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(loads(root.path(), 4, Memory(1, 5000), Memory(99, 5000)));
+  for (const auto& [at, size] : mapped) ::munmap(at, size);
 }
 
 // Every call that changes the disk fails once, and from there on; each time with nothing before, with a good one, and over a bad one.
@@ -462,6 +644,11 @@ TEST(Checkpoint, RetentionIsAFunctionOfTheSteps) {
   EXPECT_EQ(steps_to_remove(steps, {.last = 2}), (Steps{10, 20, 30}));
   EXPECT_EQ(steps_to_remove(steps, {.last = 1, .every = 20}), (Steps{10, 30}));
   EXPECT_EQ(steps_to_remove(steps, {.last = 1, .every = 0, .keep = {30, 77}}), (Steps{10, 20, 40}));
+  EXPECT_EQ(steps_to_remove(steps, {.last = 1, .every = 0, .keep = {}, .not_after = 35}), (Steps{10, 20, 40}));
+  EXPECT_EQ(steps_to_remove(steps, {.last = 1, .every = 0, .keep = {}, .not_after = 30}), (Steps{10, 20, 40}));
+  EXPECT_EQ(steps_to_remove(steps, {.last = 1, .every = 0, .keep = {}, .not_after = 9}), (Steps{10, 20, 30, 40}));
+  EXPECT_EQ(steps_to_remove(steps, {.last = 1, .every = 0, .keep = {}, .not_after = 99}), (Steps{10, 20, 30, 40}));
+  EXPECT_EQ(steps_to_remove(Steps{0, 5}, {.last = 1, .every = 0, .keep = {}, .not_after = 4}), Steps{});
   EXPECT_EQ(steps_to_remove(steps, {.last = 0}), (Steps{10, 20, 30, 40, 50}));
   EXPECT_EQ(steps_to_remove(steps, {.last = 9}), Steps{});
   EXPECT_EQ(steps_to_remove({}, {.last = 2}), Steps{});

@@ -190,15 +190,15 @@ Result<std::vector<WrittenFile>> write_huggingface_weights(const fs::path& direc
 
   std::vector<WrittenFile> written;
   if (shards.size() == 1) {
-    TRY_ASSIGN(const Digest digest, write_safetensors(directory / single_name, tensors, metadata));
-    written.push_back({std::string(single_name), digest});
+    TRY_ASSIGN(const SafetensorsDigest digest, write_safetensors(directory / single_name, tensors, metadata));
+    written.push_back({std::string(single_name), digest.file});
     return written;
   }
   std::vector<std::pair<std::string_view, std::string>> placed;
   for (std::size_t i = 0; i < shards.size(); ++i) {
     const std::string name = fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
-    TRY_ASSIGN(const Digest digest, write_safetensors(directory / name, shards[i], metadata));
-    written.push_back({name, digest});
+    TRY_ASSIGN(const SafetensorsDigest digest, write_safetensors(directory / name, shards[i], metadata));
+    written.push_back({name, digest.file});
     for (const auto& tensor : shards[i]) placed.emplace_back(tensor.name, name);
   }
   std::sort(placed.begin(), placed.end());

@@ -17,24 +17,15 @@ constexpr std::size_t hash_digits = 64;
 constexpr std::size_t line_end_bytes = before_hash.size() + hash_digits + after_hash.size();
 constexpr std::uint64_t bytes_max = std::uint64_t{16} << 30;
 
-std::string first_previous() {
-  return std::string(hash_digits, '0');
-}
-
-struct Line {
-  std::string text;  // without the line feed
-  std::string hash;
-};
-
-Line write_line(const JournalEntry& entry, std::string_view previous) {
+// Without the line feed.
+std::string write_line(const JournalEntry& entry, std::string_view previous) {
   Json json{{"step", entry.step}, {"digest", hex(entry.digest)}, {"verdict", entry.verdict}};
   if (!entry.note.empty()) json["note"] = entry.note;
   json["previous"] = previous;
-  Line line{write_json(json), {}};
-  line.text.pop_back();
-  line.hash = hex(sha256(as_bytes(line.text)));
-  line.text.append(before_hash).append(line.hash).append(after_hash);
-  return line;
+  std::string line = write_json(json);
+  line.pop_back();
+  const std::string hash = hex(sha256(as_bytes(line)));
+  return line.append(before_hash).append(hash).append(after_hash);
 }
 
 // Reads a line and checks that it is exactly what write_line makes of its content.
@@ -66,21 +57,45 @@ Result<JournalEntry> read_line(std::string_view text, std::string_view previous,
   }
   const std::string* const note = text_of("note");
   JournalEntry entry{(*json)["step"].get<std::uint64_t>(), *parsed, *verdict, note == nullptr ? std::string() : *note};
-  if (write_line(entry, previous).text != text) return malformed();
+  if (write_line(entry, previous) != text) return malformed();
   return entry;
 }
 
-struct Checked {
-  std::vector<JournalEntry> entries;
-  std::string last_hash = first_previous();
+// The hash in a whole line, with or without its line feed.
+std::string_view hash_in(std::string_view line) {
+  return line.substr(line.rfind(after_hash) - hash_digits, hash_digits);
+}
+
+}  // namespace
+
+std::optional<Digest> JournalChain::committed(std::uint64_t step) const {
+  const auto found = commits_.find(step);
+  if (found == commits_.end()) return std::nullopt;
+  return entries_[found->second].digest;
+}
+
+std::string JournalChain::line(const JournalEntry& entry) const {
+  return write_line(entry, last_hash_) + '\n';
+}
+
+void JournalChain::add(JournalEntry entry, std::string_view line) {
+  if (entry.verdict == "commit") commits_[entry.step] = entries_.size();
+  entries_.push_back(std::move(entry));
+  last_hash_ = hash_in(line);
+}
+
+struct Journal::Checked {
+  JournalChain chain;
+  std::string_view last_line;     // whole, with its line feed
   std::uint64_t whole_bytes = 0;  // of the lines that are complete
   std::uint64_t torn_bytes = 0;
 };
 
-Result<Checked> check(std::string_view text, std::string_view name) {
+Result<Journal::Checked> Journal::check(std::string_view text, std::string_view name) {
   Checked checked;
+  JournalChain& chain = checked.chain;
   while (!text.empty()) {
-    const std::string line_name = fmt::format("{}: line {}", name, checked.entries.size() + 1);
+    const std::string line_name = fmt::format("{}: line {}", name, chain.entries().size() + 1);
     const std::size_t end = text.find('\n');
     if (end == std::string_view::npos) {
       // A crash leaves the beginning of a line. More than a whole line without its line feed is another flaw.
@@ -90,16 +105,14 @@ Result<Checked> check(std::string_view text, std::string_view name) {
       checked.torn_bytes = text.size();
       break;
     }
-    TRY_ASSIGN(auto entry, read_line(text.substr(0, end), checked.last_hash, line_name));
-    checked.last_hash = text.substr(end - after_hash.size() - hash_digits, hash_digits);
-    checked.entries.push_back(std::move(entry));
+    TRY_ASSIGN(auto entry, read_line(text.substr(0, end), chain.last_hash_, line_name));
+    checked.last_line = text.substr(0, end + 1);
+    chain.add(std::move(entry), checked.last_line);
     checked.whole_bytes += end + 1;
     text.remove_prefix(end + 1);
   }
   return checked;
 }
-
-}  // namespace
 
 Result<Journal> Journal::open(const fs::path& directory) {
   TRY(create_directories_durably(directory));
@@ -109,12 +122,12 @@ Result<Journal> Journal::open(const fs::path& directory) {
   TRY_ASSIGN(const std::string text, read_file(path, bytes_max));
   TRY_ASSIGN(auto checked, check(text, path.string()));
   if (checked.torn_bytes != 0) {
-    log_warning("{}: line {} is torn, as a crash leaves it; its {} bytes are cut off", path.string(), checked.entries.size() + 1,
+    log_warning("{}: line {} is torn, as a crash leaves it; its {} bytes are cut off", path.string(), checked.chain.entries().size() + 1,
                 checked.torn_bytes);
     TRY(file.truncate(checked.whole_bytes));
   }
-  journal.entries_ = std::move(checked.entries);
-  journal.last_hash_ = std::move(checked.last_hash);
+  journal.chain_ = std::move(checked.chain);
+  journal.last_line_ = checked.last_line;
   journal.file_ = std::move(file);
   return journal;
 }
@@ -123,23 +136,20 @@ Result<Journal::Content> Journal::read(const fs::path& directory) {
   const fs::path path = directory / file_name;
   TRY_ASSIGN(const std::string text, read_file(path, bytes_max));
   TRY_ASSIGN(auto checked, check(text, path.string()));
-  return Content{std::move(checked.entries), checked.torn_bytes != 0};
-}
-
-std::optional<Digest> Journal::committed(std::uint64_t step) const {
-  for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
-    if (entry->step == step && entry->verdict == "commit") return entry->digest;
-  }
-  return std::nullopt;
+  return Content{std::move(checked.chain.entries_), checked.torn_bytes != 0};
 }
 
 Result<void> Journal::append(const JournalEntry& entry) {
-  auto line = write_line(entry, last_hash_);
-  TRY(file_->append(line.text + "\n"));
+  std::string line = chain_.line(entry);
+  TRY(file_->append(line));
   TRY(file_->sync());
-  entries_.push_back(entry);
-  last_hash_ = std::move(line.hash);
+  chain_.add(entry, line);
+  last_line_ = std::move(line);
   return {};
+}
+
+Journal::Parts Journal::release() && {
+  return {std::move(chain_), std::move(*file_), std::move(last_line_)};
 }
 
 }  // namespace godwit::store

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/digest.h"
@@ -25,6 +26,24 @@ struct JournalEntry {
   std::string note;        // for people and audits; may be empty
 };
 
+// What a journal holds, in memory.
+class JournalChain {
+ public:
+  [[nodiscard]] const std::vector<JournalEntry>& entries() const { return entries_; }
+  // The digest committed for a step (the latest commit line of that step), if any.
+  [[nodiscard]] std::optional<Digest> committed(std::uint64_t step) const;
+  // The line that continues the chain with this entry, with its line feed.
+  [[nodiscard]] std::string line(const JournalEntry& entry) const;
+  // Takes the entry in; `line` is what line(entry) gave.
+  void add(JournalEntry entry, std::string_view line);
+
+ private:
+  std::vector<JournalEntry> entries_;
+  std::unordered_map<std::uint64_t, std::size_t> commits_;  // step → index of its latest commit line
+  std::string last_hash_ = std::string(64, '0');
+  friend class Journal;
+};
+
 class Journal {
  public:
   // Opens or creates; reads and checks every line. The caller holds the run's lock.
@@ -36,18 +55,27 @@ class Journal {
   };
   [[nodiscard]] static Result<Content> read(const std::filesystem::path& directory);
 
-  [[nodiscard]] const std::vector<JournalEntry>& entries() const { return entries_; }
-  // The digest committed for a step (the latest commit line of that step), if any.
-  [[nodiscard]] std::optional<Digest> committed(std::uint64_t step) const;
+  [[nodiscard]] const std::vector<JournalEntry>& entries() const { return chain_.entries(); }
+  [[nodiscard]] std::optional<Digest> committed(std::uint64_t step) const { return chain_.committed(step); }
 
   // Appends one line and makes it durable before returning. After an error the journal is latched: every later append fails with the same
   // error until it is opened again. Not thread-safe.
   [[nodiscard]] Result<void> append(const JournalEntry& entry);
 
+  // What it is made of, for a ledger (ledger.h): the last line with its line feed, empty where there is none.
+  struct Parts {
+    JournalChain chain;
+    AppendFile file;
+    std::string last_line;
+  };
+  [[nodiscard]] Parts release() &&;
+
  private:
   Journal() = default;
-  std::vector<JournalEntry> entries_;
-  std::string last_hash_;
+  struct Checked;
+  [[nodiscard]] static Result<Checked> check(std::string_view text, std::string_view name);
+  JournalChain chain_;
+  std::string last_line_;
   std::optional<AppendFile> file_;
 };
 

@@ -1,7 +1,7 @@
 // What a run directory holds, by name: the one place that knows the paths.
 //
 //   config.toml  model/config.json  model/run.json  tokenizer/  journal/  checkpoints/<step>/  metrics.jsonl  log.txt  best.json  data/
-//   lock
+//   lock  guard.json  faults.jsonl
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,8 @@ struct RunDirectory {
   [[nodiscard]] std::filesystem::path best() const { return root / "best.json"; }
   [[nodiscard]] std::filesystem::path data() const { return root / "data"; }
   [[nodiscard]] std::filesystem::path lock() const { return root / "lock"; }
+  [[nodiscard]] std::filesystem::path guard() const { return root / "guard.json"; }     // what the supervisor tells while it runs
+  [[nodiscard]] std::filesystem::path faults() const { return root / "faults.jsonl"; }  // faults on purpose that struck
 };
 
 // The evaluated step with the lowest validation loss; its checkpoint is kept. Not part of the state: how often a run evaluates changes no

@@ -12,7 +12,7 @@ namespace godwit::store {
 namespace {
 
 // The limit of the reference implementation.
-constexpr std::uint64_t header_bytes_max = 100'000'000;
+constexpr std::uint64_t header_bytes_max = safetensors_header_bytes_max;
 constexpr std::size_t rank_max = 16;
 constexpr std::size_t convert_elements = 1 << 16;
 
@@ -172,7 +172,7 @@ std::uint64_t tensor_bytes(const OutputTensor& tensor) {
   return *count * dtype_bytes(tensor.dtype);
 }
 
-Result<Digest> write_safetensors(const fs::path& path, std::span<const OutputTensor> tensors, const Metadata& metadata) {
+Result<SafetensorsDigest> write_safetensors(const fs::path& path, std::span<const OutputTensor> tensors, const Metadata& metadata) {
   std::vector<const OutputTensor*> order;
   for (const auto& tensor : tensors) order.push_back(&tensor);
   std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return dtype_bytes(a->dtype) > dtype_bytes(b->dtype); });
@@ -203,6 +203,9 @@ Result<Digest> write_safetensors(const fs::path& path, std::span<const OutputTen
   };
   TRY(sink(std::as_bytes(std::span(&header_bytes, 1))));
   TRY(sink(as_bytes(text)));
+  Sha256 header_sha;
+  header_sha.update(std::as_bytes(std::span(&header_bytes, 1)));
+  header_sha.update(text);
   for (const auto* tensor : order) {
     written = 0;
     TRY(tensor->write(sink));
@@ -210,7 +213,7 @@ Result<Digest> write_safetensors(const fs::path& path, std::span<const OutputTen
           shape_text(tensor->shape), dtype_name(tensor->dtype));
   }
   TRY(writer.commit());
-  return sha.finish();
+  return SafetensorsDigest{sha.finish(), header_sha.finish()};
 }
 
 }  // namespace godwit::store

@@ -22,6 +22,9 @@
 
 namespace godwit::store {
 
+// The longest header that is read, without the eight bytes of its length.
+inline constexpr std::uint64_t safetensors_header_bytes_max = 100'000'000;
+
 using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 struct TensorEntry {
@@ -71,9 +74,15 @@ OutputTensor tensor_of_f32(std::string name, FileDtype dtype, std::vector<std::u
 
 std::uint64_t tensor_bytes(const OutputTensor& tensor);
 
-// Writes the file durably (aside, synced, renamed) and returns the SHA-256 of its bytes, which depend on the arguments alone. Wider dtypes
-// come first, else the given order is kept, so that every tensor is aligned. `__metadata__` gets format = "pt", which transformers insists
-// on, then `metadata`. Names must differ (CHECK), as must a tensor's bytes fit its shape (CHECK).
-[[nodiscard]] Result<Digest> write_safetensors(const fs::path& path, std::span<const OutputTensor> tensors, const Metadata& metadata = {});
+// What was written, from memory: SHA-256 of all bytes, and of those before the first tensor's.
+struct SafetensorsDigest {
+  Digest file;
+  Digest header;
+};
+// Writes the file durably (aside, synced, renamed); its bytes depend on the arguments alone. Wider dtypes come first, else the given order
+// is kept, so that every tensor is aligned. `__metadata__` gets format = "pt", which transformers insists on, then `metadata`. Names must
+// differ (CHECK), as must a tensor's bytes fit its shape (CHECK).
+[[nodiscard]] Result<SafetensorsDigest> write_safetensors(const fs::path& path, std::span<const OutputTensor> tensors,
+                                                          const Metadata& metadata = {});
 
 }  // namespace godwit::store

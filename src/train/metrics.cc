@@ -17,7 +17,7 @@ double expert_load(const std::vector<std::int32_t>& counts) {
 Result<Metrics> Metrics::open(const std::filesystem::path& path, std::uint64_t step) {
   std::uint64_t keep = 0;
   Json last;
-  std::uint64_t last_begin = 0;
+  std::string last_line;
   if (fs::exists(path)) {
     TRY_ASSIGN(const std::string text, read_file(path, std::uint64_t{1} << 34));
     std::size_t begin = 0;
@@ -27,47 +27,29 @@ Result<Metrics> Metrics::open(const std::filesystem::path& path, std::uint64_t s
       if ((*json)["step"].get<std::uint64_t>() > step) break;
       keep = end + 1;
       last = std::move(json).value();
-      last_begin = begin;
+      last_line = text.substr(begin, keep - begin);
     }
   }
   TRY_ASSIGN(AppendFile file, AppendFile::open(path));
   if (file.size() != keep) TRY(file.truncate(keep));
-  Metrics metrics(std::move(file));
-  metrics.last_ = std::move(last);
-  metrics.last_begin_ = last_begin;
-  return metrics;
+  return Metrics(std::move(file), last_line, std::move(last));
 }
 
-Result<void> Metrics::append(std::uint64_t step, const Proposal& proposal, const Applied& applied, double tokens_per_s) {
+void Metrics::append(std::uint64_t step, const Json& facts, double tokens_per_s) {
   Json json;
   json["step"] = step;
-  json["loss"] = proposal.loss;
-  json["lr"] = applied.lr;
-  json["grad_norm"] = applied.gradient_norm;
-  json["tokens"] = proposal.predictions;
-  json["tokens_per_s"] = tokens_per_s;
-  if (proposal.mtp_loss != 0) json["mtp_loss"] = proposal.mtp_loss;
-  if (proposal.balance_loss != 0) json["balance_loss"] = proposal.balance_loss;
-  if (!proposal.expert_counts.empty()) {
-    Json load = Json::array();
-    for (const auto& counts : proposal.expert_counts) load.push_back(expert_load(counts));
-    json["expert_load"] = load;
+  for (const auto& fact : facts.items()) {
+    json[fact.key] = fact.value;
+    if (fact.key == "tokens") json["tokens_per_s"] = tokens_per_s;
   }
-  return append(std::move(json));
+  last_ = std::move(json);
+  file_->post(write_json(last_) + "\n");
 }
 
-Result<void> Metrics::add_validation_loss(double loss) {
+void Metrics::add_validation_loss(double loss) {
   CHECK(last_.is_object() && !last_.contains("validation_loss"), "the last line of metrics is {}", write_json(last_));
-  Json line = last_;
-  line["validation_loss"] = loss;
-  TRY(file_.truncate(last_begin_));
-  return append(std::move(line));
-}
-
-Result<void> Metrics::append(Json line) {
-  last_begin_ = file_.size();
-  last_ = std::move(line);
-  return file_.append(write_json(last_) + "\n");
+  last_["validation_loss"] = loss;
+  file_->replace_last(write_json(last_) + "\n");
 }
 
 std::optional<std::uint64_t> Metrics::step() const {

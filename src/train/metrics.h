@@ -3,12 +3,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "train/engine.h"
+#include "store/append_later.h"
 
 namespace godwit::train {
 
@@ -16,23 +17,23 @@ class Metrics {
  public:
   // Opens or creates; lines of steps after `step`, and a torn last line, are cut off.
   [[nodiscard]] static Result<Metrics> open(const std::filesystem::path& path, std::uint64_t step);
-  // Members: step, loss, lr, grad_norm, tokens, tokens_per_s; mtp_loss, balance_loss and expert_load (most loaded expert over the mean, by
-  // MoE layer) where there are any.
-  [[nodiscard]] Result<void> append(std::uint64_t step, const Proposal& proposal, const Applied& applied, double tokens_per_s);
+  // Members: step, then the step's facts (loss, lr, grad_norm, tokens; mtp_loss, balance_loss and expert_load, the most loaded expert over
+  // the mean by MoE layer, where there are any; skipped where the batch was left out), tokens_per_s.
+  // Never waits for the disk.
+  void append(std::uint64_t step, const Json& facts, double tokens_per_s);
   // Gives the last line its validation_loss, once.
-  [[nodiscard]] Result<void> add_validation_loss(double loss);
+  void add_validation_loss(double loss);
 
   // What the last line says: nothing where there is none, or no such member.
   [[nodiscard]] std::optional<std::uint64_t> step() const;
   [[nodiscard]] std::optional<double> validation_loss() const;
 
  private:
-  explicit Metrics(AppendFile file) : file_(std::move(file)) {}
-  [[nodiscard]] Result<void> append(Json line);
+  Metrics(AppendFile file, const std::string& last_line, Json last)
+      : file_(std::make_unique<store::AppendLater>(std::move(file), last_line)), last_(std::move(last)) {}
 
-  AppendFile file_;
+  std::unique_ptr<store::AppendLater> file_;
   Json last_;
-  std::uint64_t last_begin_ = 0;  // where its line begins in the file
 };
 
 // Most loaded expert over the mean load.

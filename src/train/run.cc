@@ -2,28 +2,31 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/machine.h"
+#include "guard/crew.h"
+#include "guard/story.h"
 #include "store/checkpoint.h"
-#include "store/journal.h"
+#include "store/ledger.h"
 #include "store/run_directory.h"
+#include "train/engine.h"
 #include "train/metrics.h"
 #include "train/setup.h"
+#include "train/task.h"
 
 namespace godwit::train {
 
 namespace {
 
-constexpr const char* profile = "exact/1";
-
 std::string gigabytes(std::int64_t bytes) {
   return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
 }
 
-std::string plan_table(const Setup& setup, const Engine& engine, const Figures& f) {
+std::string plan_table(const Setup& setup, const Programs& programs, const Figures& f) {
   const std::int64_t predictions = setup.dataset->predictions_max() * setup.settings.run.batch;
   std::string t;
   t += fmt::format("data        {}\n", setup.dataset->description());
@@ -35,7 +38,7 @@ std::string plan_table(const Setup& setup, const Engine& engine, const Figures& 
   t += fmt::format("memory      {} in all: state {}, gradients {}, activations {}, other {}\n", gigabytes(f.total()),
                    gigabytes(f.state_bytes), gigabytes(f.gradient_bytes), gigabytes(f.arena_bytes),
                    gigabytes(f.persistent_bytes + f.bound_bytes + f.backend_bytes));
-  t += engine.describe();
+  t += programs.describe();
   return t;
 }
 
@@ -51,185 +54,197 @@ class Run {
   }
   Result<void> check_figures();  // what the run needs; an input error if the machine has not that much memory
   Result<void> begin();          // state as of the newest good checkpoint, or fresh
-  Result<void> begin_fresh();
-  Result<void> step();      // propose, judge, commit
+  Result<void> step();           // propose, judge, commit
+  // Lines of earlier commits are on the disk, or the disk is known to be behind and the run goes on from memory.
+  Result<void> settle();
+  void point(guard::Phase phase) const {
+    if (faults_) faults_->pass({guard::Role::supervisor, -1, step_ + 1, phase, {}, true});
+  }
   Result<void> evaluate();  // the state as it is, whose step has its line in the metrics
-  Result<void> checkpoint();
+  Result<void> checkpoint(bool wait);
   Result<RunResult> finish(bool finished);
   [[nodiscard]] bool due(std::int64_t every) const {
-    const auto step = static_cast<std::int64_t>(state_->scalars.step);
+    const auto step = static_cast<std::int64_t>(step_);
     return every > 0 && step > 0 && step % every == 0;
   }
   [[nodiscard]] bool evaluation_due() const {
     const std::int64_t every = setup_.settings.run.evaluate_every;
     return setup_.dataset->validation_count() > 0 && every > 0 && (due(every) || last());
   }
-  [[nodiscard]] bool last() const { return static_cast<std::int64_t>(state_->scalars.step) >= setup_.settings.run.steps; }
+  [[nodiscard]] bool last() const { return static_cast<std::int64_t>(step_) >= setup_.settings.run.steps; }
 
   const RunOptions& options_;
   store::RunDirectory directory_;
   Setup setup_;
-  std::unique_ptr<device::Device> device_;
-  std::unique_ptr<State> state_;
-  std::unique_ptr<Engine> engine_;
-  std::optional<store::Journal> journal_;
+  std::unique_ptr<TrainingTask> task_;
+  std::unique_ptr<guard::Crew> crew_;
+  std::unique_ptr<store::Ledger> journal_;
+  std::shared_ptr<guard::Faults> faults_;
   std::optional<Metrics> metrics_;
-  std::vector<TensorDigest> digests_;  // of the state as it is
-  Digest digest_;
-  std::optional<std::uint64_t> checkpointed_;
+  std::uint64_t step_ = 0;  // committed
+  Digest digest_;           // of the state as it is
   std::optional<store::Best> best_;
   std::optional<double> validation_loss_;
   Figures figures_;
   double seconds_per_step_ = 0;
+  bool behind_ = false;  // the journal
 };
-
-Result<void> Run::begin_fresh() {
-  for (std::size_t i = 0; i < setup_.model->parameters().size(); ++i) {
-    const std::span<float> weight = state_->weight(i);
-    if (setup_.init) {
-      TRY(setup_.init->read(i, weight));
-    } else {
-      const std::vector<float> values = model::initial_values(*setup_.model, i, setup_.settings.run.seed);
-      std::copy(values.begin(), values.end(), weight.begin());
-    }
-  }
-  state_->set_cursor(setup_.dataset->begin());
-  return {};
-}
 
 Result<void> Run::begin() {
   TRY(remove_temporaries(directory_.root));
   if (fs::exists(directory_.checkpoints())) TRY(remove_temporaries(directory_.checkpoints()));
-  TRY_ASSIGN(journal_, store::Journal::open(directory_.journal()));
-  std::vector<std::string> refused;
-  TRY_ASSIGN(const auto loaded, store::load_newest(directory_.checkpoints(), state_->list(), refused));
-  for (const std::string& text : refused) log_warning("{}", text);
-  if (loaded) {
-    if (!refused.empty()) log_warning("going on from checkpoint {}, the newest good one", loaded->step);
-    if (loaded->profile != profile) {
-      return input_error("the run in '{}' was made in the profile {}, this build computes {}", directory_.root.string(), loaded->profile,
-                         profile);
+  TRY(create_directories_durably(directory_.checkpoints()));
+  TRY_ASSIGN(journal_, store::Ledger::open(directory_.journal()));
+  TRY_ASSIGN(const guard::Crew::Begun begun, crew_->begin(std::numeric_limits<std::uint64_t>::max()));
+  for (const std::string& text : begun.loaded.refused) log_warning("{}", text);
+  step_ = begun.loaded.step;
+  digest_ = begun.digest;
+  if (begun.loaded.loaded) {
+    if (!begun.loaded.refused.empty()) log_warning("going on from checkpoint {}, the newest good one", step_);
+    if (begun.loaded.profile != task_->profile()) {
+      return input_error("the run in '{}' was made in the profile {}, this build computes {}", directory_.root.string(),
+                         begun.loaded.profile, task_->profile());
     }
-    const auto committed = journal_->committed(loaded->step);
-    if (committed && !(*committed == loaded->digest)) {
-      return world_error("checkpoint {} has the digest {}, the journal committed {}: one of them is not this run's", loaded->step,
-                         hex(loaded->digest), hex(*committed));
+    const auto committed = journal_->committed(step_);
+    if (committed && !(*committed == digest_)) {
+      return world_error("checkpoint {} has the digest {}, the journal committed {}: one of them is not this run's", step_, hex(digest_),
+                         hex(*committed));
     }
-    if (!committed && loaded->step > 0) {
-      return world_error("checkpoint {} is of a step that the journal in '{}' does not hold: lines are missing from its end", loaded->step,
+    if (!committed && step_ > 0) {
+      return world_error("checkpoint {} is of a step that the journal in '{}' does not hold: lines are missing from its end", step_,
                          directory_.journal().string());
     }
-    checkpointed_ = loaded->step;
-  } else {
-    if (!journal_->entries().empty() && !refused.empty()) {
-      return world_error(
-          "no checkpoint in '{}' is whole, and the journal has {} lines: restore one checkpoint, or begin again in another directory",
-          directory_.checkpoints().string(), journal_->entries().size());
-    }
-    TRY(begin_fresh());
+  } else if (!journal_->entries().empty() && !begun.loaded.refused.empty()) {
+    return world_error(
+        "no checkpoint in '{}' is whole, and the journal has {} lines: restore one checkpoint, or begin again in another directory",
+        directory_.checkpoints().string(), journal_->entries().size());
   }
-  digests_ = store::digest_tensors(state_->list(), options_.device.threads);
-  digest_ = state_digest(digests_);
-  if (journal_->entries().empty())
-    TRY(journal_->append({state_->scalars.step, digest_, "start", setup_.init ? setup_.init->description() : ""}));
+  if (journal_->entries().empty()) journal_->post({step_, digest_, "start", setup_.init ? setup_.init->description() : ""});
   if (setup_.resumed && setup_.steps_before != setup_.settings.run.steps) {
-    TRY(journal_->append(
-        {state_->scalars.step, digest_, "extend", fmt::format("steps {} -> {}", setup_.steps_before, setup_.settings.run.steps)}));
+    journal_->post({step_, digest_, "extend", fmt::format("steps {} -> {}", setup_.steps_before, setup_.settings.run.steps)});
     TRY(write_record(setup_, directory_));
   }
-  TRY_ASSIGN(metrics_, Metrics::open(directory_.metrics(), state_->scalars.step));
+  TRY_ASSIGN(metrics_, Metrics::open(directory_.metrics(), step_));
   TRY_ASSIGN(best_, store::read_best(directory_));
-  if (!checkpointed_) TRY(checkpoint());
-  return engine_->state_changed();
+  return checkpoint(true);
 }
 
-Result<void> Run::checkpoint() {
-  const std::uint64_t step = state_->scalars.step;
-  if (checkpointed_ == step) return {};
-  TRY(store::write_checkpoint(directory_.checkpoints(), step, state_->list(), digests_, profile));
-  checkpointed_ = step;
+Result<void> Run::settle() {
+  constexpr std::chrono::milliseconds patience{2000};
+  const auto settled = [&] {
+    journal_->acknowledge();
+    return journal_->durable() == journal_->posted() || journal_->trouble().has_value() || journal_->fatal().has_value();
+  };
+  crew_->wait(settled, behind_ ? std::chrono::milliseconds(0) : patience, journal_->descriptor());
+  if (const auto fatal = journal_->fatal()) return *fatal;
+  const bool behind = journal_->durable() != journal_->posted();
+  if (behind && !behind_) {
+    log_warning("the journal is behind: {}; the run goes on from memory", journal_->trouble().value_or("the disk does not answer"));
+  } else if (!behind && behind_) {
+    log_info("the journal has caught up");
+  }
+  behind_ = behind;
+  return {};
+}
+
+Result<void> Run::checkpoint(bool wait) {
   store::Retention retention;
   retention.last = static_cast<std::uint64_t>(setup_.settings.run.keep_last);
   retention.every = static_cast<std::uint64_t>(setup_.settings.run.keep_every);
   if (best_) retention.keep.push_back(best_->step);
-  return store::apply_retention(directory_.checkpoints(), retention);
+  TRY_ASSIGN(const bool begun, crew_->checkpoint(retention, wait));
+  if (!begun) log_warning("checkpoint {} is left out: the one before is still being written", step_);
+  return {};
 }
 
 Result<void> Run::evaluate() {
   validation_loss_ = metrics_->validation_loss();
   if (!validation_loss_) {
-    TRY_ASSIGN(const Engine::Evaluation evaluation, engine_->evaluate(*setup_.dataset, options_.interrupted));
-    TRY(metrics_->add_validation_loss(evaluation.loss));
+    TRY_ASSIGN(const guard::Evaluation evaluation, crew_->evaluate());
+    metrics_->add_validation_loss(evaluation.loss);
     validation_loss_ = evaluation.loss;
   }
   if (std::isfinite(*validation_loss_) && (!best_ || *validation_loss_ < best_->validation_loss)) {
     // The checkpoint first: best.json must never name a step that is not there.
-    const store::Best best{state_->scalars.step, *validation_loss_};
+    const store::Best best{step_, *validation_loss_};
     best_ = best;
-    TRY(checkpoint());
-    TRY(store::write_best(directory_, best));
+    Result<void> kept = checkpoint(true);
+    if (kept.ok()) kept = store::write_best(directory_, best);
+    if (!kept.ok()) {
+      if (kept.error().kind != ErrorKind::world) return kept;
+      log_warning("the best step so far, {}, is not kept: {}", step_, kept.error().message);
+    }
   }
   return {};
 }
 
 Result<void> Run::step() {
   const double began = monotonic_seconds();
-  data::Cursor cursor = state_->cursor();
-  TRY_ASSIGN(const std::vector<data::Sample> samples, setup_.dataset->next(cursor, setup_.settings.run.batch));
-  TRY_ASSIGN(const Proposal proposal, engine_->propose(samples, options_.interrupted));
-  TRY_ASSIGN(const float norm, engine_->gradient_norm());
-  const std::uint64_t next = state_->scalars.step + 1;
-  if (!std::isfinite(proposal.loss) || !std::isfinite(norm)) {
-    return world_error(
-        "step {}: loss {} and gradient norm {} are not finite; nothing was committed. A lower [optimizer] lr or a warm-up usually helps; "
-        "the run is as "
-        "of step {}",
-        next, proposal.loss, norm, state_->scalars.step);
-  }
-  TRY_ASSIGN(const Applied applied, engine_->apply());
-  state_->scalars.step = next;
-  state_->scalars.tokens += static_cast<std::uint64_t>(proposal.predictions);
-  state_->set_cursor(cursor);
-  digests_ = store::digest_tensors(state_->list(), options_.device.threads);
-  digest_ = state_digest(digests_);
-  if (const auto committed = journal_->committed(next)) {
-    if (!(*committed == digest_)) {
+  TRY_ASSIGN(const guard::NextState next, crew_->next());
+  if (const auto committed = journal_->committed(next.step)) {
+    if (!(*committed == next.digest)) {
       return world_error(
           "step {} was replayed with the digest {}, the journal committed {}: the machine, the build or the data computed otherwise this "
           "time",
-          next, hex(digest_), hex(*committed));
+          next.step, hex(next.digest), hex(*committed));
     }
   } else {
-    TRY(journal_->append({next, digest_, "commit", ""}));
+    TRY(settle());  // while this step was made, the line of the one before has had its time
+    point(guard::Phase::committing);
+    journal_->post({next.step, next.digest, next.skipped ? "skip" : "commit", next.note});
   }
+  crew_->commit();
+  step_ = next.step;
+  digest_ = next.digest;
+  point(guard::Phase::committed);
+  if (next.skipped) log_warning("step {} leaves its batch out: {}", step_, next.note);
   const double seconds = monotonic_seconds() - began;
   seconds_per_step_ = seconds_per_step_ == 0 ? seconds : 0.9 * seconds_per_step_ + 0.1 * seconds;
 
-  const double tokens_per_s = static_cast<double>(proposal.predictions) / seconds;
-  TRY(metrics_->append(next, proposal, applied, tokens_per_s));
+  const double tokens_per_s = next.facts.value("tokens", 0.0) / seconds;
+  metrics_->append(step_, next.facts, tokens_per_s);
   std::optional<double> evaluated;
   if (evaluation_due()) {
     TRY(evaluate());
     evaluated = validation_loss_;
   }
   if (due(setup_.settings.run.checkpoint_every) && !last()) {
-    if (const auto written = checkpoint(); !written.ok()) {
-      log_warning("checkpoint {} was not written: {}; going on, the newest one is {}", next, written.error().message,
-                  checkpointed_ ? std::to_string(*checkpointed_) : "none");
+    if (const auto written = checkpoint(false); !written.ok()) {
+      log_warning("checkpoint {} was not written: {}; going on, the newest one is {}", step_, written.error().message,
+                  crew_->checkpointed() ? std::to_string(*crew_->checkpointed()) : "none");
     }
   }
   if (options_.progress) {
-    const double left = seconds_per_step_ * static_cast<double>(setup_.settings.run.steps - static_cast<std::int64_t>(next));
-    options_.progress({next, static_cast<std::uint64_t>(setup_.settings.run.steps), proposal.loss, tokens_per_s, left, evaluated});
+    const double left = seconds_per_step_ * static_cast<double>(setup_.settings.run.steps - static_cast<std::int64_t>(step_));
+    options_.progress({step_, static_cast<std::uint64_t>(setup_.settings.run.steps), static_cast<float>(next.facts.value("loss", 0.0)),
+                       tokens_per_s, left, evaluated});
   }
-  if (options_.device.profile && options_.profiled) TRY(options_.profiled(engine_->executables()));
+  if (options_.device.profile && options_.profiled) TRY(options_.profiled(crew_->executables()));
   return {};
 }
 
 Result<RunResult> Run::finish(bool finished) {
-  TRY(checkpoint());
+  // What was computed is not given up because a disk fails now: it is waited for, until somebody who cannot wait says so.
+  for (bool told = false;; told = true) {
+    const Result<void> written = checkpoint(true);
+    if (written.ok()) break;
+    if (!finished || options_.interrupted()) return written.error();
+    if (!told) log_warning("waiting for the disk: {}", written.error().message);
+    crew_->wait(options_.interrupted, std::chrono::milliseconds(500), -1);
+  }
+  const auto durable = [&] {
+    journal_->acknowledge();
+    return journal_->durable() == journal_->posted() || journal_->fatal().has_value() || (options_.interrupted() && finished);
+  };
+  crew_->wait(durable, finished ? std::chrono::milliseconds(std::chrono::hours(24 * 365)) : std::chrono::milliseconds(2000),
+              journal_->descriptor());
+  if (const auto fatal = journal_->fatal()) return *fatal;
+  if (journal_->durable() != journal_->posted()) {
+    return world_error("the last lines of the journal are not on the disk: {}; the checkpoint of step {} is, and the same command goes on",
+                       journal_->trouble().value_or("it does not answer"), step_);
+  }
   RunResult result;
-  result.step = state_->scalars.step;
+  result.step = step_;
   result.digest = digest_;
   result.validation_loss = validation_loss_;
   result.finished = finished;
@@ -238,7 +253,8 @@ Result<RunResult> Run::finish(bool finished) {
 }
 
 Result<void> Run::check_figures() {
-  figures_ = engine_->figures();
+  figures_ = task_->programs().figures();
+  figures_.state_bytes = task_->layout().bytes();
   const auto memory = static_cast<std::int64_t>(machine().memory_bytes);
   if (figures_.total() <= memory) return {};
   return input_error(
@@ -249,29 +265,52 @@ Result<void> Run::check_figures() {
 }
 
 Result<RunResult> Run::execute() {
-  engine_ = std::make_unique<Engine>(*setup_.model, setup_.settings, setup_.dataset->predictions_max(),
-                                     setup_.dataset->validation_count() > 0 && setup_.settings.run.evaluate_every > 0);
+  // Parts of the samples, one after the other, are what workers compute; how they are cut changes no bit.
+  std::int64_t& pass = setup_.settings.run.micro_batch;
+  pass = std::min(pass, guard::part_samples(setup_.settings.run.batch, options_.workers));
+  device::DeviceOptions device = options_.device;
+  device.verify = setup_.settings.run.verify != "off";
+  task_ = std::make_unique<TrainingTask>(setup_, directory_, device);
   TRY(check_figures());  // before anything is allocated
-  TRY_ASSIGN(device_, device::Device::open(options_.device));
-  TRY_ASSIGN(state_, State::create(*device_, *setup_.model, setup_.dataset->begin().values.size()));
-  TRY(engine_->prepare(*device_, *state_));
-  TRY(check_figures());  // with what the backend holds; none of it has been touched yet
   if (options_.dry_run) {
+    // What the backend holds beside the plan is known once programs are prepared; none of it is touched.
+    Engine engine(*setup_.model, setup_.settings, setup_.dataset->predictions_max(), !task_->programs().evaluation.nodes.empty());
+    TRY_ASSIGN(auto opened, device::Device::open(options_.device));
+    TRY_ASSIGN(auto state, State::create(*opened, *setup_.model, setup_.dataset->begin().values.size()));
+    TRY(engine.prepare(*opened, *state));
+    TRY_ASSIGN(figures_.backend_bytes, engine.held_bytes());
     RunResult result;
     result.figures = figures_;
-    result.plan = plan_table(setup_, *engine_, figures_);
+    result.plan = plan_table(setup_, task_->programs(), figures_);
     return result;
   }
+  guard::CrewOptions crew;
+  crew.checkpoints = directory_.checkpoints();
+  crew.threads = options_.device.threads;
+  crew.interrupted = options_.interrupted;
+  crew.workers = options_.workers;
+  crew.verify = setup_.settings.run.verify == "dual"  ? guard::CrewOptions::Verify::dual
+                : setup_.settings.run.verify == "off" ? guard::CrewOptions::Verify::off
+                                                      : guard::CrewOptions::Verify::inline_checks;
+  crew.replay_share = setup_.settings.run.replay_share;
+  crew.record = directory_.guard();
+  crew.committed = [this](std::uint64_t step) { return journal_->committed(step); };
+  if (!options_.faults.empty()) {
+    TRY_ASSIGN(guard::Story story, guard::load_story(options_.faults));
+    TRY_ASSIGN(faults_, guard::Faults::create(std::move(story.faults), directory_.faults().string()));
+  }
+  crew.faults = faults_;
+  crew_ = options_.workers == 0 ? guard::make_alone(*task_, crew) : guard::make_supervisor(*task_, crew);
   if (!setup_.resumed) TRY(write_record(setup_, directory_));
   TRY(open_log_file(directory_.log()));
   TRY(begin());
-  say(fmt::format("{}: {} parameters ({} active), {}; {} from step {} to {} on {}", directory_.root.string(),
-                  setup_.model->parameter_count(), setup_.model->active_parameter_count(), setup_.dataset->description(),
-                  setup_.settings.run.dtype == program::Dtype::bf16 ? "bf16" : "f32", state_->scalars.step, setup_.settings.run.steps,
-                  device_->name()));
+  say(fmt::format("{}: {} parameters ({} active), {}; {} from step {} to {}, {}", directory_.root.string(), setup_.model->parameter_count(),
+                  setup_.model->active_parameter_count(), setup_.dataset->description(),
+                  setup_.settings.run.dtype == program::Dtype::bf16 ? "bf16" : "f32", step_, setup_.settings.run.steps,
+                  crew_->description()));
 
   // An earlier process may have ended between this step's commit and the record of its evaluation.
-  bool evaluation_owed = metrics_->step() == state_->scalars.step && evaluation_due();
+  bool evaluation_owed = metrics_->step() == step_ && evaluation_due();
   while (evaluation_owed || !last()) {
     if (options_.interrupted()) return finish(false);
     const auto done = evaluation_owed ? evaluate() : step();

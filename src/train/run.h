@@ -15,7 +15,7 @@
 #include "base/config.h"
 #include "base/digest.h"
 #include "device/device.h"
-#include "train/engine.h"
+#include "train/programs.h"
 
 namespace godwit::train {
 
@@ -34,6 +34,8 @@ struct RunOptions {
   std::filesystem::path directory;
   std::vector<std::string> sets;  // --set section.key=value
   device::DeviceOptions device;
+  int workers = 1;               // processes that compute; 0: this process does everything
+  std::filesystem::path faults;  // a story whose faults strike this run; empty: none
   bool dry_run = false;
   std::function<void(const Progress&)> progress;     // after each committed step; may be empty
   std::function<void(double share)> tokenizing;      // while text becomes tokens; may be empty

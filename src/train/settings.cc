@@ -197,6 +197,24 @@ std::vector<ConfigKey> config_keys() {
        .may_change = true,
        .description =
            "Make cheap forward results again in the backward part instead of keeping them: less memory, a little slower, same bits."},
+
+      {.section = "guard",
+       .key = "verify",
+       .type = T::text,
+       .fallback = "inline",
+       .may_change = true,
+       .choices = {"off", "inline", "dual"},
+       .description =
+           "How results are judged before they become state: `inline` checks them while they are made, `dual` makes every proposal on "
+           "two devices as well and compares the bits."},
+      {.section = "guard",
+       .key = "replay",
+       .type = T::integer,
+       .fallback = 32,
+       .may_change = true,
+       .minimum = 0,
+       .maximum = 1e9,
+       .description = "With `inline`, one proposal in so many is made on a second device as well and compared by bits; 0: none."},
   };
 }
 
@@ -226,6 +244,9 @@ Result<Settings> read_settings(const Config& config) {
   s.run.keep_last = config.integer("run", "keep_last");
   s.run.keep_every = config.integer("run", "keep_every");
   s.run.recompute = config.boolean("run", "recompute");
+  s.run.verify = config.text("guard", "verify");
+  const std::int64_t replay = config.integer("guard", "replay");
+  s.run.replay_share = replay == 0 ? 0 : 1.0 / static_cast<double>(replay);
   s.run.batch = config.integer("data", "batch");
   s.run.micro_batch = config.has("data", "micro_batch") ? std::min(config.integer("data", "micro_batch"), s.run.batch) : s.run.batch;
   if (s.run.micro_batch != s.run.batch && !std::has_single_bit(static_cast<std::uint64_t>(s.run.micro_batch))) {

@@ -33,6 +33,8 @@ struct RunSettings {
   std::int64_t keep_last = 2;
   std::int64_t keep_every = 0;
   bool recompute = false;
+  std::string verify = "inline";  // [guard]
+  double replay_share = 1.0 / 32;
   std::int64_t batch = 8;        // samples per step
   std::int64_t micro_batch = 0;  // samples per pass: a power of two, or the whole batch
 };

@@ -9,75 +9,115 @@ namespace {
 
 using model::Parameter;
 
-// The layout: every parameter's weight, m, v one after the other.
-std::vector<State::Place> layout(const model::Model& model, std::int64_t& total) {
-  std::vector<State::Place> places;
-  total = 0;
-  const auto take = [&](const Parameter& p) {
-    const std::int64_t at = total;
-    total += device::aligned(p.shape.count() * 4);
-    return at;
-  };
-  for (const Parameter& p : model.parameters()) {
-    State::Place place;
-    place.weight = take(p);
-    if (p.kind == Parameter::Kind::trained) {
-      place.m = take(p);
-      place.v = take(p);
-    }
-    places.push_back(place);
-  }
-  return places;
+std::size_t blocks_of(std::size_t bytes) {
+  return (bytes + digest_block_bytes - 1) / digest_block_bytes;
 }
 
 }  // namespace
 
-std::int64_t State::bytes(const model::Model& model) {
-  std::int64_t total = 0;
-  layout(model, total);
-  return total;
+StateLayout::StateLayout(const model::Model& model, std::size_t cursor_length) : cursor_length_(cursor_length) {
+  const auto take = [&](std::size_t bytes) {
+    const std::int64_t at = bytes_;
+    bytes_ += device::aligned(static_cast<std::int64_t>(bytes));
+    return at;
+  };
+  const auto add = [&](std::string name, const char* dtype, std::vector<std::uint64_t> shape, std::int64_t offset, std::size_t bytes) {
+    entries_.push_back({std::move(name), dtype, std::move(shape), offset, bytes});
+    hash_count_ += blocks_of(bytes);
+  };
+  for (const Parameter& p : model.parameters()) {
+    std::vector<std::uint64_t> shape;
+    for (int axis = 0; axis < p.shape.rank(); ++axis) shape.push_back(static_cast<std::uint64_t>(p.shape[axis]));
+    const auto tensor = [&](const std::string& name) {
+      const std::size_t bytes = static_cast<std::size_t>(p.shape.count()) * 4;
+      const std::int64_t at = take(bytes);
+      add(name, "F32", shape, at, bytes);
+      return at;
+    };
+    Place place;
+    place.weight = tensor(p.name);
+    if (p.kind == Parameter::Kind::trained) {
+      place.m = tensor("adam.m." + p.name);
+      place.v = tensor("adam.v." + p.name);
+    }
+    places_.push_back(place);
+  }
+  scalars_ = take(sizeof(RunScalars));
+  const auto scalar = [&](const char* name, const char* dtype, std::size_t member) {
+    add(std::string("run.") + name, dtype, {}, scalars_ + static_cast<std::int64_t>(member), 8);
+  };
+  scalar("step", "U64", offsetof(RunScalars, step));
+  scalar("tokens", "U64", offsetof(RunScalars, tokens));
+  scalar("skipped", "U64", offsetof(RunScalars, skipped));
+  scalar("skipped_in_a_row", "U64", offsetof(RunScalars, skipped_in_a_row));
+  scalar("loss_mean", "F64", offsetof(RunScalars, loss_mean));
+  scalar("loss_deviation", "F64", offsetof(RunScalars, loss_deviation));
+  cursor_ = take(cursor_length * sizeof(std::uint64_t));
+  add("run.cursor", "U64", {cursor_length}, cursor_, cursor_length * sizeof(std::uint64_t));
+  hashes_ = take(hash_count_ * sizeof(BlockHash));
+}
+
+store::StateList StateLayout::list(std::byte* base) const {
+  store::StateList list;
+  for (const Entry& entry : entries_) list.push_back({entry.name, entry.dtype, entry.shape, std::span(base + entry.offset, entry.bytes)});
+  return list;
+}
+
+State::State(const model::Model& model, const StateLayout& layout, device::Buffer buffer, std::byte* base)
+    : layout_(layout), base_(base), buffer_(std::move(buffer)), list_(layout.list(base)) {
+  for (const Parameter& p : model.parameters()) counts_.push_back(p.shape.count());
 }
 
 Result<std::unique_ptr<State>> State::create(device::Device& device, const model::Model& model, std::size_t cursor_length) {
-  auto state = std::unique_ptr<State>(new State);
-  std::int64_t total = 0;
-  state->places_ = layout(model, total);
-  TRY_ASSIGN(state->buffer_, device.allocate(total));
-  std::byte* base = state->buffer_.host();
+  const StateLayout layout(model, cursor_length);
+  TRY_ASSIGN(device::Buffer buffer, device.allocate(layout.bytes()));
+  std::byte* base = buffer.host();
   if (base == nullptr) return world_error("device {}: the state of a run must lie in memory the host can address", device.name());
-  std::memset(base, 0, static_cast<std::size_t>(total));
-  state->cursor_.values.assign(cursor_length, 0);
+  std::memset(base, 0, static_cast<std::size_t>(layout.bytes()));
+  return std::unique_ptr<State>(new State(model, layout, std::move(buffer), base));
+}
 
-  const auto tensor = [&](const std::string& name, const Parameter& p, std::int64_t offset) {
-    std::vector<std::uint64_t> shape;
-    for (int axis = 0; axis < p.shape.rank(); ++axis) shape.push_back(static_cast<std::uint64_t>(p.shape[axis]));
-    state->list_.push_back({name, "F32", shape, std::span(base + offset, static_cast<std::size_t>(p.shape.count()) * 4)});
-  };
-  for (std::size_t i = 0; i < model.parameters().size(); ++i) {
-    const Parameter& p = model.parameters()[i];
-    state->counts_.push_back(p.shape.count());
-    tensor(p.name, p, state->places_[i].weight);
-    if (state->places_[i].m < 0) continue;
-    tensor("adam.m." + p.name, p, state->places_[i].m);
-    tensor("adam.v." + p.name, p, state->places_[i].v);
-  }
-  const auto scalar = [&](const std::string& name, const std::string& dtype, auto& value) {
-    state->list_.push_back({name, dtype, {}, std::as_writable_bytes(std::span(&value, 1))});
-  };
-  scalar("run.step", "U64", state->scalars.step);
-  scalar("run.tokens", "U64", state->scalars.tokens);
-  state->list_.push_back({"run.cursor", "U64", {cursor_length}, std::as_writable_bytes(std::span(state->cursor_.values))});
-  return state;
+Result<std::unique_ptr<State>> State::over(device::Device& device, const model::Model& model, const StateLayout& layout, std::byte* base) {
+  TRY_ASSIGN(device::Buffer buffer, device.wrap(base, layout.bytes()));
+  return std::unique_ptr<State>(new State(model, layout, std::move(buffer), base));
+}
+
+data::Cursor State::cursor() const {
+  const std::span<std::uint64_t> values = layout_.cursor(base_);
+  return {{values.begin(), values.end()}};
 }
 
 void State::set_cursor(const data::Cursor& cursor) {
-  CHECK(cursor.values.size() == cursor_.values.size(), "a cursor of {} numbers became one of {}", cursor_.values.size(),
-        cursor.values.size());
-  std::copy(cursor.values.begin(), cursor.values.end(), cursor_.values.begin());
+  const std::span<std::uint64_t> values = layout_.cursor(base_);
+  CHECK(cursor.values.size() == values.size(), "a cursor of {} numbers became one of {}", values.size(), cursor.values.size());
+  std::ranges::copy(cursor.values, values.begin());
 }
 
 std::span<float> State::weight(std::size_t parameter) {
-  return {reinterpret_cast<float*>(buffer_.host() + places_[parameter].weight), static_cast<std::size_t>(counts_[parameter])};
+  return {reinterpret_cast<float*>(base_ + places()[parameter].weight), static_cast<std::size_t>(counts_[parameter])};
+}
+
+void State::hash(int threads) {
+  const std::span<BlockHash> hashes = layout_.hashes(base_);
+  std::size_t at = 0;
+  for (const TensorDigest& tensor : store::digest_tensors(list_, threads)) {
+    std::ranges::copy(tensor.blocks, hashes.begin() + static_cast<std::ptrdiff_t>(at));
+    at += tensor.blocks.size();
+  }
+}
+
+std::vector<TensorDigest> State::digests() const {
+  return digests_of(list_, layout_.hashes(base_));
+}
+
+std::vector<TensorDigest> digests_of(const store::StateList& list, std::span<const BlockHash> hashes) {
+  std::vector<TensorDigest> digests;
+  for (const store::StateTensor& tensor : list) {
+    const std::span<const BlockHash> own = hashes.first(blocks_of(tensor.bytes.size()));
+    hashes = hashes.subspan(own.size());
+    digests.push_back({tensor.name, tensor.dtype, tensor.shape, tensor.bytes.size(), {own.begin(), own.end()}});
+  }
+  return digests;
 }
 
 }  // namespace godwit::train

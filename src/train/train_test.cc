@@ -51,11 +51,12 @@ TEST(MetricsFile, IsCutBackToTheResumedStep) {
   {
     auto metrics = Metrics::open(path, 2);
     ASSERT_TRUE(metrics.ok()) << metrics.error().message;
-    Proposal proposal;
-    proposal.loss = 1.5f;
-    proposal.expert_counts = {{3, 1, 0, 0}};
+    Json facts;
+    facts["loss"] = 1.5;
+    facts["tokens"] = 4;
+    facts["expert_load"] = Json::array({expert_load({3, 1, 0, 0})});
     EXPECT_EQ(metrics->step(), 2u);
-    ASSERT_TRUE(metrics->append(3, proposal, {}, 100).ok());
+    metrics->append(3, facts, 100);
     EXPECT_EQ(metrics->step(), 3u);
   }
   const std::string text = *read_file(path);
@@ -72,11 +73,11 @@ TEST(MetricsFile, TheLastLineGetsItsValidationLossInAnyProcess) {
     auto metrics = Metrics::open(path, 2);
     ASSERT_TRUE(metrics.ok()) << metrics.error().message;
     EXPECT_EQ(metrics->validation_loss(), std::nullopt);
-    ASSERT_TRUE(metrics->add_validation_loss(0.1).ok());
+    metrics->add_validation_loss(0.1);
     EXPECT_EQ(metrics->validation_loss(), 0.1);
-    ASSERT_TRUE(metrics->append(3, {}, {}, 100).ok());
+    metrics->append(3, Json::object(), 100);
     EXPECT_EQ(metrics->validation_loss(), std::nullopt);
-    ASSERT_TRUE(metrics->add_validation_loss(0.25).ok());
+    metrics->add_validation_loss(0.25);
   }
   EXPECT_EQ(Metrics::open(path, 3)->validation_loss(), 0.25);
   const std::string text = *read_file(path);

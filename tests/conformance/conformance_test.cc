@@ -107,8 +107,10 @@ struct Case {
 
 class Conformance : public testing::TestWithParam<std::string> {
  protected:
+  static void run_all(bool verify);
+
   // Runs the case on the device and compares; returns the name of the kernel.
-  static std::string check(device::Device& device, const Case& one) {
+  static std::string check(device::Device& device, const Case& one, bool verify) {
     const std::vector<TensorType> output_types = one.outputs();
     std::vector<Bytes> input_bytes, expected;
     std::vector<void*> input_data, output_data;
@@ -175,14 +177,34 @@ class Conformance : public testing::TestWithParam<std::string> {
                          << output_types[k].shape.text() << ": expected " << hex_of(output_types[k], expected[k], at) << ", got "
                          << hex_of(output_types[k], actual, at);
       }
+      if (!verify) continue;
+      const auto evidence = device.evidence(executable);
+      EXPECT_TRUE(evidence.ok());
+      if (one.values != Values::ordinary) continue;
+      for (const device::Finding& finding : evidence->findings) {
+        ADD_FAILURE() << one.text() << " kernel " << kernel << ": a finding in row " << finding.row << " of " << finding.tensor << ", "
+                      << finding.difference << " against " << finding.bound;
+      }
     }
     return kernel;
   }
 };
 
 TEST_P(Conformance, EveryOpHasTheReferencesBits) {
+  run_all(false);
+}
+
+// Checks could change what they check, or doubt a correct result: the same again with them, and no finding where values are ordinary.
+TEST_P(Conformance, CheckedResultsHaveTheSameBitsAndNoFindings) {
+  run_all(true);
+}
+
+INSTANTIATE_TEST_SUITE_P(InstructionSets, Conformance, testing::Values("scalar", "avx2", "avx512", "avx512_bf16"),
+                         [](const auto& tested) { return tested.param; });
+
+void Conformance::run_all(bool verify) {
   const std::string isa = GetParam();
-  auto opened = device::Device::open({.backend = backend_name(), .threads = 2, .isa = isa});
+  auto opened = device::Device::open({.backend = backend_name(), .threads = 2, .isa = isa, .verify = verify});
   if (!opened.ok() && opened.error().message.find("no instruction set") != std::string::npos) {
     // Forcing what the machine has not must be an error, not another kernel.
     GTEST_SKIP() << isa << ": not on this machine";
@@ -198,7 +220,7 @@ TEST_P(Conformance, EveryOpHasTheReferencesBits) {
         for (const Weight weight : weights_of(*op, example)) {
           for (const bool rounded : {false, true}) {
             if (rounded && op->rounds.empty()) continue;
-            ++kernels[std::string(op->name)][check(device, {*op, example, values, seed, weight, rounded})];
+            ++kernels[std::string(op->name)][check(device, {*op, example, values, seed, weight, rounded}, verify)];
           }
         }
       }
@@ -209,9 +231,6 @@ TEST_P(Conformance, EveryOpHasTheReferencesBits) {
     for (const auto& [name, count] : names) std::printf("  %-32s %-28s %d cases\n", op.c_str(), name.c_str(), count);
   }
 }
-
-INSTANTIATE_TEST_SUITE_P(InstructionSets, Conformance, testing::Values("scalar", "avx2", "avx512", "avx512_bf16"),
-                         [](const auto& tested) { return tested.param; });
 
 TEST(ConformanceErrors, AForcedInstructionSetThatIsNotThereIsAnError) {
   const auto opened = device::Device::open({.backend = "cpu", .threads = 1, .isa = "sse9"});

@@ -197,7 +197,7 @@ TEST_P(HuggingFace, LogitsGradientsAndAdamW) {
     }
     ASSERT_TRUE(engine.gradient_norm().ok());
     ASSERT_TRUE(engine.apply().ok());
-    ++(*state)->scalars.step;
+    ++(*state)->scalars().step;
   }
   for (std::size_t i = 0; i < model.parameters().size(); ++i) {
     const model::Parameter& p = model.parameters()[i];

@@ -100,7 +100,7 @@ class Trainer {
     step.norm = next();
     EXPECT_TRUE(engine_->apply().ok());
     if (watched_ != nullptr) step.apply = watched_->stop();
-    ++state_->scalars.step;
+    ++state_->scalars().step;
     return step;
   }
 

@@ -17,6 +17,9 @@ struct Options {
   std::string config;
   std::string directory;
   std::vector<std::string> sets;
+  int workers = 1;
+  std::string verify;
+  std::string faults;
   bool dry_run = false;
   bool json = false;
   ComputeOptions compute;
@@ -31,6 +34,9 @@ Result<int> run_train(const Options& options) {
   run.sets = options.sets;
   if (!options.compute.dtype.empty()) run.sets.push_back("run.dtype=\"" + options.compute.dtype + "\"");
   run.device = device_options(options.compute);
+  if (!options.verify.empty()) run.sets.push_back("guard.verify=\"" + options.verify + "\"");
+  run.workers = options.workers;
+  run.faults = options.faults;
   run.dry_run = options.dry_run;
   run.progress = [&](const train::Progress& p) {
     const double share = p.steps == 0 ? 1.0 : static_cast<double>(p.step) / static_cast<double>(p.steps);
@@ -74,6 +80,10 @@ const Command train{
       app.add_option("CONFIG", options->config, "The run's TOML file; docs/config.md lists every key").required();
       app.add_option("--run", options->directory, "The run's directory: made if it is not there, gone on with if it is").required();
       app.add_option("--set", options->sets, "section.key=value, laid over the file; may be repeated").one_value_each();
+      app.add_option("--workers", options->workers, "Processes that compute, 1 by default; 0: this process does everything")
+          .between(0, 1024);
+      app.add_option("--verify", options->verify, "off, inline or dual: how results are judged; [guard] verify");
+      app.add_option("--faults", options->faults, "A story whose faults strike this run, see docs/stories.md");
       app.add_flag("--dry-run", options->dry_run, "Say what the run would take (FLOPs, bytes, memory) and stop");
       app.add_flag("--json", options->json, "Print the result as one JSON document");
       declare_compute(app, options->compute);

@@ -1,0 +1,148 @@
+// A crew of one process.
+#include <sys/mman.h>
+#include <thread>
+
+#include "base/log.h"
+#include "guard/crew.h"
+
+namespace godwit::guard {
+
+namespace {
+
+// Zeroed memory, aligned to pages, touched when it is used.
+class Anonymous {
+ public:
+  explicit Anonymous(std::int64_t bytes) : bytes_(static_cast<std::size_t>(bytes)) {
+    data_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(data_ != MAP_FAILED, "no memory for {} bytes", bytes_);
+  }
+  ~Anonymous() { munmap(data_, bytes_); }
+  Anonymous(const Anonymous&) = delete;
+  Anonymous& operator=(const Anonymous&) = delete;
+  [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(data_); }
+
+ private:
+  std::size_t bytes_;
+  void* data_;
+};
+
+class Alone : public Crew {
+ public:
+  Alone(Task& task, const CrewOptions& options)
+      : task_(task),
+        options_(options),
+        sizes_(task.sizes()),
+        state_(sizes_.state_bytes),
+        area_(sizes_.area_bytes),
+        slot_(sizes_.slot_bytes),
+        keeper_(task.keeper(options.threads)),
+        worker_(task.worker(0, options.threads, false)) {}
+
+  Result<Begun> begin(std::uint64_t before) override {
+    const Memory memory{{state_.data()}, {area_.data(), area_.data()}, {{slot_.data()}}};
+    TRY(worker_->prepare(memory, 0, pulse_));
+    TRY(keeper_->prepare(memory, pulse_));
+    Begun begun;
+    TRY_ASSIGN(begun.loaded, keeper_->load(0, before));
+    if (begun.loaded.loaded) checkpointed_ = begun.loaded.step;
+    begun.digest = state_digest(task_.digests(state_.data()));
+    changed_ = true;
+    return begun;
+  }
+
+  Result<NextState> next() override {
+    TRY(keeper_->batch(0, 0));
+    const std::uint64_t step = task_.step(state_.data()) + 1;
+    std::string why;
+    // Here nobody else could make the step: a doubt that comes again is the batch's.
+    for (int attempt = 0; attempt < 3; ++attempt) {
+      Order order;
+      order.state_changed = changed_ || attempt > 0;  // packed weights may be what is wrong
+      order.count = sizes_.samples;
+      order.step = step;
+      order.key[0] = step;
+      TRY_ASSIGN(const Answer answer, worker_->propose(order, options_.interrupted));
+      changed_ = false;
+      if (answer.finding_count > 0) {
+        why = fmt::format("{} results in doubt", answer.finding_count);
+        if (!answer.findings.empty()) why += fmt::format(", the first of {} {}", answer.findings[0].op, answer.findings[0].tensor);
+        log_warning("step {}: {}", step, why);
+        continue;
+      }
+      const Proposed proposed{0, 0, 0, sizes_.samples, answer.checksum};
+      TRY_ASSIGN(Made made, keeper_->make(0, 0, 0, std::span(&proposed, 1), How::apply));
+      if (made.doubts.empty()) return made_state(step, std::move(made), false, "");
+      why = made.doubts[0].what;
+      log_warning("step {}: {}", step, why);
+    }
+    TRY_ASSIGN(Made made, keeper_->make(0, 0, 0, {}, How::skip));
+    return made_state(step, std::move(made), true, why);
+  }
+
+  void commit() override {}
+
+  Result<Evaluation> evaluate() override {
+    Evaluation evaluation;
+    double sum = 0;
+    for (std::int64_t first = 0; first < sizes_.validation; first += sizes_.pass) {
+      if (options_.interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
+      TRY(keeper_->validation(first, std::min(sizes_.pass, sizes_.validation - first), 0));
+      Order order;
+      order.state_changed = changed_;
+      order.step = task_.step(state_.data());
+      TRY_ASSIGN(const WorkerTask::Evaluated evaluated, worker_->evaluate(order));
+      changed_ = false;
+      for (const double each : evaluated.sums) sum += each;
+      evaluation.predictions += evaluated.predictions;
+    }
+    if (evaluation.predictions > 0) evaluation.loss = sum / static_cast<double>(evaluation.predictions);
+    return evaluation;
+  }
+
+  Result<bool> checkpoint(const store::Retention& retention, bool) override {
+    const std::uint64_t step = task_.step(state_.data());
+    if (checkpointed_ != step) {
+      TRY(store::write_checkpoint(options_.checkpoints, step, task_.list(state_.data()), task_.digests(state_.data()), task_.profile()));
+      checkpointed_ = step;
+      TRY(store::apply_retention(options_.checkpoints, retention));
+    }
+    return true;
+  }
+  std::optional<std::uint64_t> checkpointed() const override { return checkpointed_; }
+
+  void wait(const std::function<bool()>& done, std::chrono::milliseconds time, int) override {
+    const auto end = std::chrono::steady_clock::now() + time;
+    while (!done() && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
+  std::string description() const override { return fmt::format("this process alone on {}", worker_->device_name()); }
+  std::vector<const device::Executable*> executables() const override {
+    std::vector<const device::Executable*> all = worker_->executables();
+    for (const device::Executable* executable : keeper_->executables()) all.push_back(executable);
+    return all;
+  }
+
+ private:
+  NextState made_state(std::uint64_t step, Made made, bool skipped, std::string note) {
+    changed_ = true;
+    return {step, state_digest(task_.digests(state_.data())), std::move(made.facts), skipped, std::move(note)};
+  }
+
+  Task& task_;
+  CrewOptions options_;
+  Sizes sizes_;
+  Anonymous state_, area_, slot_;
+  Pulse pulse_;
+  std::unique_ptr<KeeperTask> keeper_;
+  std::unique_ptr<WorkerTask> worker_;
+  bool changed_ = true;
+  std::optional<std::uint64_t> checkpointed_;
+};
+
+}  // namespace
+
+std::unique_ptr<Crew> make_alone(Task& task, const CrewOptions& options) {
+  return std::make_unique<Alone>(task, options);
+}
+
+}  // namespace godwit::guard

@@ -1,0 +1,28 @@
+// Orders and answers as frames carry them. Numbers that must keep their bits travel as bits.
+#pragma once
+
+#include <vector>
+
+#include "base/json.h"
+#include "guard/task.h"
+
+namespace godwit::guard {
+
+[[nodiscard]] Json to_json(const Order& order);
+[[nodiscard]] Result<Order> order_from(const Json& json);
+[[nodiscard]] Json to_json(const Answer& answer);
+[[nodiscard]] Result<Answer> answer_from(const Json& json);
+[[nodiscard]] Json to_json(const WorkerTask::Evaluated& evaluated);
+[[nodiscard]] Result<WorkerTask::Evaluated> evaluated_from(const Json& json);
+[[nodiscard]] Json to_json(std::span<const Proposed> proposals);
+[[nodiscard]] Result<std::vector<Proposed>> proposals_from(const Json& json);
+[[nodiscard]] Json to_json(const Made& made);
+[[nodiscard]] Result<Made> made_from(const Json& json);
+[[nodiscard]] Json to_json(const KeeperTask::Loaded& loaded);
+[[nodiscard]] Result<KeeperTask::Loaded> loaded_from(const Json& json);
+
+// An error as an answer, and back.
+[[nodiscard]] Json error_json(const Error& error);
+[[nodiscard]] std::optional<Error> error_from(const Json& json);
+
+}  // namespace godwit::guard

@@ -1,0 +1,77 @@
+#include "guard/sandbox.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/landlock.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace godwit::guard {
+
+namespace {
+
+// Every file may be read (drivers, maps of /proc), none written, made, removed or executed.
+bool forbid_writing_files() {
+  landlock_ruleset_attr attributes{};
+  attributes.handled_access_fs = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+                                 LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR |
+                                 LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
+                                 LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
+  const int rules = static_cast<int>(syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0));
+  if (rules < 0) return false;
+  const bool done = syscall(SYS_landlock_restrict_self, rules, 0) == 0;
+  close(rules);
+  return done;
+}
+
+}  // namespace
+
+std::vector<std::string> confine_early() {
+  std::vector<std::string> missing;
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
+    missing.push_back(fmt::format("network namespace: {}", std::strerror(errno)));
+  }
+  if (!forbid_writing_files()) missing.push_back(fmt::format("landlock: {}", std::strerror(errno)));
+  return missing;
+}
+
+std::vector<std::string> confine(bool faults) {
+  const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+  if (filter == nullptr) return {"seccomp: no memory"};
+  int failed = 0;
+  const auto allow = [&](int call) { failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0); };
+  for (const int call : {SCMP_SYS(read),        SCMP_SYS(write),        SCMP_SYS(readv),          SCMP_SYS(writev),
+                         SCMP_SYS(recvfrom),    SCMP_SYS(recvmsg),      SCMP_SYS(sendto),         SCMP_SYS(sendmsg),
+                         SCMP_SYS(poll),        SCMP_SYS(ppoll),        SCMP_SYS(futex),          SCMP_SYS(mmap),
+                         SCMP_SYS(munmap),      SCMP_SYS(mremap),       SCMP_SYS(mprotect),       SCMP_SYS(madvise),
+                         SCMP_SYS(brk),         SCMP_SYS(clone),        SCMP_SYS(clone3),         SCMP_SYS(set_robust_list),
+                         SCMP_SYS(rseq),        SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
+                         SCMP_SYS(sigaltstack), SCMP_SYS(sched_yield),  SCMP_SYS(clock_gettime),  SCMP_SYS(clock_nanosleep),
+                         SCMP_SYS(nanosleep),   SCMP_SYS(gettimeofday), SCMP_SYS(gettid),         SCMP_SYS(getpid),
+                         SCMP_SYS(getppid),     SCMP_SYS(exit),         SCMP_SYS(exit_group),     SCMP_SYS(restart_syscall),
+                         SCMP_SYS(close),       SCMP_SYS(fstat),        SCMP_SYS(newfstatat),     SCMP_SYS(lseek),
+                         SCMP_SYS(fcntl),       SCMP_SYS(getrandom),    SCMP_SYS(membarrier),     SCMP_SYS(sched_getaffinity),
+                         SCMP_SYS(getrusage),   SCMP_SYS(tgkill),       SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler)}) {
+    allow(call);
+  }
+  failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(getpid())));
+  if (faults) {
+    for (const int call : {SCMP_SYS(prlimit64), SCMP_SYS(setrlimit), SCMP_SYS(kill), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(wait4)})
+      allow(call);
+  }
+  seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+  const int loaded = failed != 0 ? failed : seccomp_load(filter);
+  seccomp_release(filter);
+  if (loaded != 0) return {fmt::format("seccomp: {}", std::strerror(-loaded))};
+  return {};
+}
+
+}  // namespace godwit::guard

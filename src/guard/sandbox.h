@@ -1,0 +1,17 @@
+// What a worker gives up once it has what it needs: files, sockets, other programs. What it holds open stays: its memory, its link, its
+// log.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace godwit::guard {
+
+// Before the process has threads: a network of its own with nothing in it, files for reading only, no new privileges. Each that the kernel
+// does not give is named in the result.
+std::vector<std::string> confine_early();
+// After preparing, for all threads of the process: only the calls that computing and the link need. `faults`: also those that faults on
+// purpose need.
+std::vector<std::string> confine(bool faults);
+
+}  // namespace godwit::guard

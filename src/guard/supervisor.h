@@ -1,0 +1,132 @@
+// A crew of processes, and the one that decides: proposes, judges, commits or discards, and climbs the ladder when something went wrong.
+#pragma once
+
+#include <deque>
+#include <map>
+
+#include "guard/crew.h"
+#include "guard/ladder.h"
+#include "guard/staff.h"
+
+namespace godwit::guard {
+
+class Supervisor : public Crew {
+ public:
+  Supervisor(Task& task, const CrewOptions& options);
+  ~Supervisor() override;
+
+  Result<Begun> begin(std::uint64_t before) override;
+  Result<NextState> next() override;
+  void commit() override;
+  Result<Evaluation> evaluate() override;
+  Result<bool> checkpoint(const store::Retention& retention, bool wait) override;
+  std::optional<std::uint64_t> checkpointed() const override { return checkpointed_; }
+  void wait(const std::function<bool()>& done, std::chrono::milliseconds time, int descriptor) override;
+  std::string description() const override;
+
+ private:
+  // A part of the step's samples on its way to a proposal that stands.
+  struct Part {
+    std::int64_t first = 0, count = 0;
+    Proof proof = Proof::none;
+    std::vector<Attempt> attempts;
+    std::optional<Proposed> standing;
+    Post* running = nullptr;  // whoever computes it now
+    double began_at = 0;
+  };
+
+  // ---- One after the other ----
+  [[nodiscard]] Result<Json> keep(Json order);  // the keeper carries it out, whoever is keeper by then
+  [[nodiscard]] Result<Json> keep_on(const Json& order, const std::string& what);
+  // Nothing: the committed state is another one now.
+  [[nodiscard]] Result<std::optional<NextState>> make(std::uint64_t step);
+  [[nodiscard]] Result<void> propose(std::uint64_t step);  // until every part stands, or the step is poisoned
+  [[nodiscard]] Result<void> restore();                    // the committed state is damaged: an earlier one takes its place
+  [[nodiscard]] Result<void> load(std::uint64_t before, KeeperTask::Loaded& loaded);
+
+  // ---- Parts ----
+  void begin_parts(std::uint64_t step);
+  void advance(std::size_t part, std::uint64_t step);
+  void quarantine(int worker, std::span<const Attempt> attempts);
+  void give(Post& post, std::size_t part, std::uint64_t step);
+  [[nodiscard]] Post* candidate(const Decision& decision);
+  [[nodiscard]] std::vector<Device> devices() const;
+  [[nodiscard]] bool all_stand() const;
+  void doubt(const Doubt& doubt);
+  void answered(Post& post, const Json& content);
+
+  // ---- Everything that happens ----
+  void attend(int milliseconds);
+  void happened(const Event& event);
+  void fault(const std::string& what);  // for the log, the counters, the time to the next commit
+  void note_slow(int worker, double seconds_per_sample);
+  void record(bool now = false);
+
+  // ---- Checkpoints ----
+  void writer_ended(const Ending& ending);
+  [[nodiscard]] std::size_t free_state() const;
+
+  Task& task_;
+  CrewOptions options_;
+  Sizes sizes_;
+  std::int64_t part_samples_;
+  Staff staff_;
+
+  std::size_t committed_ = 0;
+  std::optional<std::size_t> previous_;  // the state before it, as far as it is still there
+  std::optional<std::size_t> made_;
+  std::uint64_t version_ = 1;  // of the committed state, as workers follow it
+  std::uint64_t secret_[2] = {};
+
+  std::vector<Part> parts_;
+  std::string poisoned_;      // why the step leaves its batch out
+  std::optional<Json> kept_;  // the keeper's answer
+  bool keeper_gone_ = false;
+
+  struct Chunk {  // of the validation samples
+    Chunk(std::int64_t first_sample, std::int64_t samples) : first(first_sample), count(samples) {}
+    std::int64_t first = 0, count = 0;
+    std::vector<double> sums;
+    std::int64_t predictions = 0;
+    bool done = false;
+    int failures = 0;
+    Post* running = nullptr;
+  };
+  void evaluated(Chunk& chunk, const Json& content);
+  std::vector<Chunk> chunks_;
+
+  struct Worker {
+    std::uint64_t followed = 0;  // version
+    int part = -1;               // that it computes; -1: none, or one that nobody waits for any more
+    bool distrust = false;       // makes what depends on weights anew before its next part
+    bool aside = false;          // too slow to wait for
+    std::uint64_t aside_until = 0;
+    std::string quarantined;  // why
+    std::int64_t samples = 0, checked = 0;
+    std::deque<double> seconds;  // a sample, of late
+  };
+  std::vector<Worker> workers_;  // by number, the trusted one behind
+  std::uint64_t attempts_ = 0;   // in all, for keys
+
+  std::optional<Child> writer_;
+  Link writer_link_;
+  std::size_t writing_state_ = 0;
+  std::uint64_t writing_step_ = 0;
+  std::string write_error_;
+  std::optional<std::uint64_t> checkpointed_;
+
+  // What guard.json says.
+  struct Recovery {
+    std::uint64_t step;
+    std::string what;
+    double seconds;
+  };
+  std::map<std::string, std::uint64_t> counters_;
+  std::deque<Recovery> recoveries_;
+  std::vector<std::pair<double, std::string>> open_faults_;
+  std::string rung_, waiting_;
+  int waited_for_ = -1;  // a descriptor that ends a wait
+  double recorded_at_ = 0, began_at_ = 0, lost_s_ = 0;
+};
+
+}  // namespace godwit::guard

@@ -1,0 +1,140 @@
+// What the guard runs: a task cut in two, the keeper's part and the worker's. The guard knows nothing else of it.
+//
+// A step's state is a pure function of (committed state, step): the keeper draws the step's samples from the state's cursor into an *area*,
+// workers make *proposals* of aligned subtrees of the samples, the keeper joins them, judges the whole and makes the next state. All of
+// that lies in memory that the guard allocates before there is a second process: states, areas, and a *slot* for each proposal.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "device/device.h"
+#include "guard/pulse.h"
+#include "store/state.h"
+
+namespace godwit::guard {
+
+struct Sizes {
+  std::int64_t state_bytes = 0;
+  std::int64_t slot_bytes = 0;
+  std::int64_t area_bytes = 0;
+  std::int64_t samples = 0;     // of a step
+  std::int64_t pass = 0;        // samples that a worker computes at once: a power of two, or all
+  std::int64_t validation = 0;  // samples kept for validation; 0: the task does not evaluate
+};
+
+// All of a run's shared memory, as the process at hand may use it: a worker writes its own slots only.
+struct Memory {
+  std::vector<std::byte*> states;
+  std::vector<std::byte*> areas;               // the step's samples, then one for each worker's validation samples
+  std::vector<std::vector<std::byte*>> slots;  // by worker, then by slot
+};
+
+// Why a step's proposal must not become state.
+struct Doubt {
+  std::string what;            // "loss is not finite"
+  bool samples = false;        // the numbers themselves are in doubt, not how they came here: the samples may be why
+  std::vector<int> proposals;  // indices of those it concerns; empty: of the state it was made from
+};
+
+// A part of the step's samples as a worker proposed it.
+struct Proposed {
+  int worker = 0;
+  int slot = 0;
+  std::int64_t first = 0, count = 0;  // samples of the area
+  BlockHash checksum;                 // of the slot, as the worker took it
+};
+
+struct Made {
+  std::vector<Doubt> doubts;  // if there are any, nothing was made
+  Json facts;                 // for the metrics: loss, lr …
+};
+
+enum class How : std::uint8_t {
+  apply,  // if it stands up to judgement
+  skip,   // the step leaves its batch out: weights stay
+};
+
+// Used in the keeper's process by one thread.
+class KeeperTask {
+ public:
+  virtual ~KeeperTask() = default;
+  [[nodiscard]] virtual Result<void> prepare(const Memory& memory, Pulse& pulse) = 0;
+
+  // The newest good checkpoint into a state; without any, the task's beginning.
+  struct Loaded {
+    bool loaded = false;
+    std::uint64_t step = 0;
+    std::string profile;
+    std::vector<std::string> refused;  // checkpoints that were not good, newest first
+  };
+  // `before`: only checkpoints of that step or earlier.
+  [[nodiscard]] virtual Result<Loaded> load(std::size_t state, std::uint64_t before) = 0;
+  // Takes the hashes of a state and compares with those it came with. Blocks that differ, named; empty: none.
+  [[nodiscard]] virtual Result<std::string> check(std::size_t state) = 0;
+  // Fills the step's area with the samples that follow the state.
+  [[nodiscard]] virtual Result<void> batch(std::size_t state, std::size_t area) = 0;
+  [[nodiscard]] virtual Result<void> validation(std::int64_t first, std::int64_t count, std::size_t area) = 0;
+  // The state `to` from the state `from` and what was proposed, in the order of the samples. Takes its hashes.
+  [[nodiscard]] virtual Result<Made> make(std::size_t from, std::size_t to, std::size_t area, std::span<const Proposed> proposals,
+                                          How how) = 0;
+  [[nodiscard]] virtual std::vector<const device::Executable*> executables() const = 0;
+};
+
+struct Order {
+  std::size_t state = 0;
+  bool state_changed = true;  // since the last order: what depends on weights must be made anew
+  std::size_t area = 0;
+  std::int64_t first = 0, count = 0;
+  int slot = 0;
+  std::uint64_t step = 0;
+  std::uint64_t key[2] = {};  // what results are checked with
+};
+
+struct Answer {
+  BlockHash checksum;  // of the slot
+  std::vector<device::Finding> findings;
+  std::int64_t finding_count = 0;
+  std::int64_t checked = 0;  // results checked since the worker began
+};
+
+// Used in a worker's process by one thread.
+class WorkerTask {
+ public:
+  virtual ~WorkerTask() = default;
+  [[nodiscard]] virtual Result<void> prepare(const Memory& memory, int worker, Pulse& pulse) = 0;
+  // `interrupted`: asked between passes; true gives the work up with ErrorKind::stopped.
+  [[nodiscard]] virtual Result<Answer> propose(const Order& order, const std::function<bool()>& interrupted) = 0;
+  // The sum of negative log-probabilities of each sample in the area, and how many predictions they are.
+  struct Evaluated {
+    std::vector<double> sums;
+    std::int64_t predictions = 0;
+  };
+  [[nodiscard]] virtual Result<Evaluated> evaluate(const Order& order) = 0;
+
+  [[nodiscard]] virtual std::string device_name() const = 0;
+  [[nodiscard]] virtual std::vector<const device::Executable*> executables() const = 0;
+};
+
+// Made before any process is forked, and never used by two of them together.
+class Task {
+ public:
+  virtual ~Task() = default;
+  [[nodiscard]] virtual Sizes sizes() const = 0;
+  [[nodiscard]] virtual const std::string& profile() const = 0;
+  [[nodiscard]] virtual store::StateList list(std::byte* state) const = 0;
+  [[nodiscard]] virtual std::vector<TensorDigest> digests(std::byte* state) const = 0;  // by the hashes it came with
+  [[nodiscard]] virtual std::uint64_t step(std::byte* state) const = 0;
+  [[nodiscard]] virtual std::unique_ptr<KeeperTask> keeper(int threads) = 0;
+  // `trusted`: on the CPU backend, whatever the task's own is.
+  [[nodiscard]] virtual std::unique_ptr<WorkerTask> worker(int number, int threads, bool trusted) = 0;
+};
+
+}  // namespace godwit::guard

@@ -1,0 +1,279 @@
+#include "train/keeper.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "store/checkpoint.h"
+#include "train/area.h"
+#include "train/judge.h"
+#include "train/metrics.h"
+
+namespace godwit::train {
+
+using guard::Phase;
+
+TrainingKeeper::TrainingKeeper(const TrainingTask& task, int threads)
+    : task_(task), threads_(threads), joiner_(task.programs()), optimizer_(task.programs()) {}
+
+Result<void> TrainingKeeper::prepare(const guard::Memory& memory, guard::Pulse& pulse) {
+  memory_ = memory;
+  pulse_ = &pulse;
+  pulse.enter(Phase::preparing, 0);
+  device::DeviceOptions options = task_.device();
+  options.backend = "cpu";
+  options.threads = threads_;
+  options.verify = false;  // it is what the others are checked against
+  TRY_ASSIGN(device_, device::Device::open(options));
+  device_->watch([&pulse](std::int32_t) { pulse.op({}); });
+  std::vector<State*> states;
+  for (std::byte* base : memory.states) {
+    TRY_ASSIGN(auto state, State::over(*device_, *task_.setup().model, task_.layout(), base));
+    states_.push_back(std::move(state));
+    states.push_back(states_.back().get());
+  }
+  for (const auto& worker : memory.slots) {
+    std::vector<device::Buffer>& buffers = slots_.emplace_back();
+    for (std::byte* slot : worker) {
+      TRY_ASSIGN(device::Buffer buffer, device_->wrap(slot, task_.programs().node_bytes()));
+      buffers.push_back(std::move(buffer));
+    }
+  }
+  const std::size_t leaves = slots_.empty() ? 1 : slots_[0].size();
+  if (leaves > 1) {
+    for (std::size_t i = 0; i < static_cast<std::size_t>(std::bit_width(leaves)); ++i) {
+      TRY_ASSIGN(device::Buffer node, device_->allocate(task_.programs().node_bytes()));
+      nodes_.push_back(std::move(node));
+    }
+    TRY(joiner_.prepare(*device_));
+  }
+  TRY(optimizer_.prepare(*device_, states));
+  const store::StateList& list = states_[0]->list();
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const bool run = list[i].name.starts_with("run.");
+    if (!run && task_.programs().update.find("next." + list[i].name) == program::TensorId::none) untouched_.push_back(i);
+  }
+  return {};
+}
+
+Result<void> TrainingKeeper::begin_fresh(State& state) {
+  std::memset(state.base(), 0, static_cast<std::size_t>(state.layout().bytes()));
+  const Setup& setup = task_.setup();
+  for (std::size_t i = 0; i < setup.model->parameters().size(); ++i) {
+    const std::span<float> weight = state.weight(i);
+    if (setup.init) {
+      TRY(setup.init->read(i, weight));
+    } else {
+      const std::vector<float> values = model::initial_values(*setup.model, i, setup.settings.run.seed);
+      std::ranges::copy(values, weight.begin());
+    }
+    pulse_->beat();
+  }
+  state.set_cursor(setup.dataset->begin());
+  return {};
+}
+
+Result<guard::KeeperTask::Loaded> TrainingKeeper::load(std::size_t index, std::uint64_t before) {
+  pulse_->enter(Phase::loading, 0);
+  State& state = *states_[index];
+  Loaded loaded;
+  TRY_ASSIGN(std::vector<std::uint64_t> steps, store::list_checkpoints(task_.run().checkpoints()));
+  std::erase_if(steps, [&](std::uint64_t step) { return step > before; });
+  std::optional<store::CheckpointInfo> info;
+  for (auto step = steps.rbegin(); step != steps.rend() && !info; ++step) {
+    pulse_->beat();
+    auto tried = store::load_checkpoint(task_.run().checkpoints(), *step, state.list());
+    if (tried.ok()) {
+      info = std::move(tried).value();
+    } else {
+      loaded.refused.push_back(tried.error().message);
+    }
+  }
+  if (info) {
+    loaded.loaded = true;
+    loaded.profile = info->profile;
+  } else {
+    TRY(begin_fresh(state));
+  }
+  loaded.step = state.scalars().step;
+  state.hash(threads_);
+  pulse_->beat();
+  return loaded;
+}
+
+Result<std::string> TrainingKeeper::check(std::size_t index) {
+  State& state = *states_[index];
+  const std::vector<TensorDigest> now = store::digest_tensors(state.list(), threads_);
+  const std::vector<TensorDigest> then = state.digests();
+  for (std::size_t i = 0; i < now.size(); ++i) {
+    for (std::size_t block = 0; block < now[i].blocks.size(); ++block) {
+      if (!(now[i].blocks[block] == then[i].blocks[block])) return fmt::format("block {} of {}", block, now[i].name);
+    }
+  }
+  return std::string();
+}
+
+std::span<std::byte> TrainingKeeper::area(std::size_t index) const {
+  return {memory_.areas[index], static_cast<std::size_t>(task_.sizes().area_bytes)};
+}
+
+Result<void> TrainingKeeper::batch(std::size_t state, std::size_t index) {
+  pulse_->enter(Phase::batch, states_[state]->scalars().step + 1);
+  data::Cursor cursor = states_[state]->cursor();
+  TRY_ASSIGN(const std::vector<data::Sample> samples, task_.setup().dataset->next(cursor, task_.setup().settings.run.batch));
+  write_area(area(index), samples, cursor);
+  return {};
+}
+
+Result<void> TrainingKeeper::validation(std::int64_t first, std::int64_t count, std::size_t index) {
+  std::vector<data::Sample> samples;
+  for (std::int64_t i = first; i < first + count; ++i) {
+    TRY_ASSIGN(data::Sample sample, task_.setup().dataset->validation(i));
+    samples.push_back(std::move(sample));
+  }
+  write_area(area(index), samples, {});
+  pulse_->beat();
+  return {};
+}
+
+std::vector<int> TrainingKeeper::changed_in_transit(std::span<const guard::Proposed> proposals) const {
+  std::vector<int> changed;
+  for (std::size_t i = 0; i < proposals.size(); ++i) {
+    const std::byte* slot = memory_.slots[static_cast<std::size_t>(proposals[i].worker)][static_cast<std::size_t>(proposals[i].slot)];
+    const BlockHash now = checksum({slot, static_cast<std::size_t>(task_.programs().node_bytes())}, threads_);
+    if (!(now == proposals[i].checksum)) changed.push_back(static_cast<int>(i));
+    pulse_->beat();
+  }
+  return changed;
+}
+
+std::vector<int> TrainingKeeper::not_finite(std::span<const guard::Proposed> proposals) const {
+  std::vector<int> found;
+  const Programs& programs = task_.programs();
+  for (std::size_t i = 0; i < proposals.size(); ++i) {
+    const std::byte* slot = memory_.slots[static_cast<std::size_t>(proposals[i].worker)][static_cast<std::size_t>(proposals[i].slot)];
+    const bool bad = std::ranges::any_of(programs.summed(), [&](const Programs::Summed& summed) {
+      const program::TensorType& type = programs.training.tensor(programs.training.find(summed.name)).type;
+      if (type.dtype != program::Dtype::f32) return false;
+      const auto* values = reinterpret_cast<const float*>(slot + summed.offset);
+      return !std::all_of(values, values + type.shape.count(), [](float x) { return std::isfinite(x); });
+    });
+    if (bad) found.push_back(static_cast<int>(i));
+  }
+  return found;
+}
+
+Result<NodeAt> TrainingKeeper::join(std::span<const guard::Proposed> proposals) {
+  std::vector<NodeAt> free;
+  for (const device::Buffer& node : nodes_) free.push_back({&node, 0});
+  TreeOfNodes tree(joiner_, std::move(free));
+  for (const guard::Proposed& proposal : proposals) {
+    TRY(tree.add({&slots_[static_cast<std::size_t>(proposal.worker)][static_cast<std::size_t>(proposal.slot)], 0}));
+  }
+  return tree.root();
+}
+
+void TrainingKeeper::copy_untouched(const State& from, State& to) const {
+  if (&from == &to) return;
+  for (const std::size_t i : untouched_) std::memcpy(to.list()[i].bytes.data(), from.list()[i].bytes.data(), to.list()[i].bytes.size());
+}
+
+void TrainingKeeper::carry_out(const std::vector<const guard::Fault*>& faults, State& state) {
+  for (const guard::Fault* fault : faults) {
+    if (fault->act != guard::Act::flip_state) continue;
+    for (const store::StateTensor& tensor : state.list()) {
+      if (tensor.bytes.empty() || tensor.name.find(fault->tensor) == std::string::npos) continue;
+      const std::size_t byte = (fault->seed * 2654435761u) % tensor.bytes.size();
+      pulse_->tell(*fault, fmt::format("bit 6 of byte {} of {}", byte, tensor.name));
+      tensor.bytes[byte] ^= std::byte{64};
+      break;
+    }
+  }
+}
+
+Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_index, std::size_t area_index,
+                                         std::span<const guard::Proposed> proposals, guard::How how) {
+  guard::Made made;
+  State& from = *states_[from_index];
+  State& to = *states_[to_index];
+  const std::uint64_t step = from.scalars().step + 1;
+  carry_out(pulse_->enter(Phase::joining, step), from);
+  TRY_ASSIGN(const Area samples, read_area(area(area_index)));
+  // Weights, moments and scalars as they were committed? Only where there is a second state to go back to.
+  if (from_index != to_index) {
+    TRY_ASSIGN(const std::string changed, check(from_index));
+    if (!changed.empty()) {
+      made.doubts.push_back({fmt::format("the committed state is not what it was: {} has changed", changed), false, {}});
+      return made;
+    }
+  }
+  Json facts;
+  Applied applied;
+  Proposal proposal;
+  if (how == guard::How::apply) {
+    if (samples.counts.next == 0) {
+      // No proposal can mend that.
+      std::vector<int> all(proposals.size());
+      for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int>(i);
+      made.doubts.push_back(
+          {fmt::format("the batch of {} samples has no labelled prediction", samples.samples.size()), true, std::move(all)});
+      return made;
+    }
+    if (std::vector<int> changed = changed_in_transit(proposals); !changed.empty()) {
+      made.doubts.push_back({"the proposal is not what its worker made: its bytes changed on the way", false, std::move(changed)});
+      return made;
+    }
+    TRY_ASSIGN(const NodeAt root, join(proposals));
+    pulse_->enter(Phase::judging, step);
+    TRY_ASSIGN(const float norm, optimizer_.norm(root));
+    proposal = task_.programs().read(root.host(), samples.counts.next);
+    if (const std::string doubt = doubt_of(from.scalars(), proposal.loss, norm); !doubt.empty()) {
+      std::vector<int> concerned = not_finite(proposals);
+      if (concerned.empty()) {
+        for (std::size_t i = 0; i < proposals.size(); ++i) concerned.push_back(static_cast<int>(i));
+      }
+      made.doubts.push_back({doubt, true, std::move(concerned)});
+      return made;
+    }
+    pulse_->enter(Phase::applying, step);
+    TRY_ASSIGN(applied, optimizer_.apply(from_index, to_index, root));
+    copy_untouched(from, to);
+    facts["loss"] = static_cast<double>(proposal.loss);
+    facts["lr"] = static_cast<double>(applied.lr);
+    facts["grad_norm"] = static_cast<double>(applied.gradient_norm);
+    facts["tokens"] = proposal.predictions;
+    if (proposal.mtp_loss != 0) facts["mtp_loss"] = static_cast<double>(proposal.mtp_loss);
+    if (proposal.balance_loss != 0) facts["balance_loss"] = static_cast<double>(proposal.balance_loss);
+    if (!proposal.expert_counts.empty()) {
+      Json load = Json::array();
+      for (const auto& counts : proposal.expert_counts) load.push_back(expert_load(counts));
+      facts["expert_load"] = load;
+    }
+  } else {
+    pulse_->enter(Phase::applying, step);
+    if (&from != &to) std::memcpy(to.base(), from.base(), static_cast<std::size_t>(to.layout().bytes()));
+  }
+  pulse_->enter(Phase::digesting, step);
+  RunScalars scalars = from.scalars();
+  scalars.step = step;
+  if (how == guard::How::apply) {
+    scalars.tokens += static_cast<std::uint64_t>(proposal.predictions);
+    scalars.skipped_in_a_row = 0;
+    remember(scalars, proposal.loss);
+  } else {
+    ++scalars.skipped;
+    ++scalars.skipped_in_a_row;
+    facts["skipped"] = true;
+    facts["skipped_in_a_row"] = scalars.skipped_in_a_row;
+  }
+  to.scalars() = scalars;
+  to.set_cursor(samples.cursor);
+  to.hash(threads_);
+  pulse_->beat();
+  made.facts = std::move(facts);
+  return made;
+}
+
+}  // namespace godwit::train

@@ -1,0 +1,47 @@
+// The keeper's part of training: draws samples, joins proposals, judges them, applies the optimizer, takes the state's hashes. Trusted, and
+// on the CPU.
+#pragma once
+
+#include "train/optimizer.h"
+#include "train/task.h"
+
+namespace godwit::train {
+
+class TrainingKeeper : public guard::KeeperTask {
+ public:
+  TrainingKeeper(const TrainingTask& task, int threads);
+
+  [[nodiscard]] Result<void> prepare(const guard::Memory& memory, guard::Pulse& pulse) override;
+  [[nodiscard]] Result<Loaded> load(std::size_t state, std::uint64_t before) override;
+  [[nodiscard]] Result<std::string> check(std::size_t state) override;
+  [[nodiscard]] Result<void> batch(std::size_t state, std::size_t area) override;
+  [[nodiscard]] Result<void> validation(std::int64_t first, std::int64_t count, std::size_t area) override;
+  [[nodiscard]] Result<guard::Made> make(std::size_t from, std::size_t to, std::size_t area, std::span<const guard::Proposed> proposals,
+                                         guard::How how) override;
+  [[nodiscard]] std::vector<const device::Executable*> executables() const override { return optimizer_.executables(); }
+
+ private:
+  [[nodiscard]] Result<void> begin_fresh(State& state);
+  [[nodiscard]] std::span<std::byte> area(std::size_t index) const;
+  [[nodiscard]] Result<NodeAt> join(std::span<const guard::Proposed> proposals);
+  // Which proposals are not the bytes their workers made, or hold numbers that are not finite.
+  [[nodiscard]] std::vector<int> changed_in_transit(std::span<const guard::Proposed> proposals) const;
+  [[nodiscard]] std::vector<int> not_finite(std::span<const guard::Proposed> proposals) const;
+  // Whatever the optimizer does not write.
+  void copy_untouched(const State& from, State& to) const;
+  void carry_out(const std::vector<const guard::Fault*>& faults, State& state);
+
+  const TrainingTask& task_;
+  int threads_;
+  guard::Memory memory_;
+  guard::Pulse* pulse_ = nullptr;
+  std::unique_ptr<device::Device> device_;
+  std::vector<std::unique_ptr<State>> states_;
+  std::vector<std::vector<device::Buffer>> slots_;  // by worker
+  std::vector<device::Buffer> nodes_;               // to join in
+  Joiner joiner_;
+  Optimizer optimizer_;
+  std::vector<std::size_t> untouched_;  // places in the state list
+};
+
+}  // namespace godwit::train

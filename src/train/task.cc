@@ -1,0 +1,46 @@
+#include "train/task.h"
+
+#include "train/area.h"
+#include "train/keeper.h"
+#include "train/worker.h"
+
+namespace godwit::train {
+
+TrainingTask::TrainingTask(const Setup& setup, const store::RunDirectory& run, const device::DeviceOptions& device)
+    : setup_(setup),
+      run_(run),
+      device_(device),
+      programs_(*setup.model, setup.settings, setup.dataset->predictions_max(),
+                setup.dataset->validation_count() > 0 && setup.settings.run.evaluate_every > 0),
+      layout_(*setup.model, setup.dataset->begin().values.size()) {}
+
+const std::string& TrainingTask::profile() const {
+  static const std::string name = "exact/1";
+  return name;
+}
+
+guard::Sizes TrainingTask::sizes() const {
+  guard::Sizes sizes;
+  const std::int64_t batch = setup_.settings.run.batch;
+  sizes.state_bytes = layout_.bytes();
+  sizes.slot_bytes = programs_.node_bytes();
+  sizes.samples = batch;
+  sizes.pass = programs_.micro_batch();
+  sizes.area_bytes =
+      device::aligned(area_bytes(std::max(batch, sizes.pass), setup_.dataset->predictions_max(), setup_.dataset->begin().values.size()));
+  sizes.validation = programs_.evaluation.nodes.empty() ? 0 : setup_.dataset->validation_count();
+  return sizes;
+}
+
+std::unique_ptr<guard::KeeperTask> TrainingTask::keeper(int threads) {
+  return std::make_unique<TrainingKeeper>(*this, threads);
+}
+
+std::unique_ptr<guard::WorkerTask> TrainingTask::worker(int, int threads, bool trusted) {
+  device::DeviceOptions options = device_;
+  options.threads = threads;
+  if (trusted) options.backend = "cpu";
+  return std::make_unique<TrainingWorker>(*this, options);
+}
+
+}  // namespace godwit::train

@@ -1,0 +1,43 @@
+// Training as the guard runs it: the keeper's part and the worker's.
+#pragma once
+
+#include <memory>
+
+#include "guard/task.h"
+#include "store/run_directory.h"
+#include "train/programs.h"
+#include "train/setup.h"
+#include "train/state.h"
+
+namespace godwit::train {
+
+class TrainingTask : public guard::Task {
+ public:
+  // `setup` outlives the task; its micro_batch becomes the pass. `device`: what workers open; the keeper, and trusted workers, the CPU.
+  TrainingTask(const Setup& setup, const store::RunDirectory& run, const device::DeviceOptions& device);
+
+  [[nodiscard]] guard::Sizes sizes() const override;
+  [[nodiscard]] const std::string& profile() const override;
+  [[nodiscard]] store::StateList list(std::byte* state) const override { return layout_.list(state); }
+  [[nodiscard]] std::vector<TensorDigest> digests(std::byte* state) const override {
+    return digests_of(layout_.list(state), layout_.hashes(state));
+  }
+  [[nodiscard]] std::uint64_t step(std::byte* state) const override { return layout_.scalars(state).step; }
+  [[nodiscard]] std::unique_ptr<guard::KeeperTask> keeper(int threads) override;
+  [[nodiscard]] std::unique_ptr<guard::WorkerTask> worker(int number, int threads, bool trusted) override;
+
+  [[nodiscard]] const Programs& programs() const { return programs_; }
+  [[nodiscard]] const StateLayout& layout() const { return layout_; }
+  [[nodiscard]] const Setup& setup() const { return setup_; }
+  [[nodiscard]] const store::RunDirectory& run() const { return run_; }
+  [[nodiscard]] const device::DeviceOptions& device() const { return device_; }
+
+ private:
+  const Setup& setup_;
+  store::RunDirectory run_;
+  device::DeviceOptions device_;
+  Programs programs_;
+  StateLayout layout_;
+};
+
+}  // namespace godwit::train

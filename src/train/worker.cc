@@ -1,0 +1,156 @@
+#include "train/worker.h"
+
+#include <cstring>
+#include <limits>
+
+#include "train/area.h"
+
+namespace godwit::train {
+
+using guard::Phase;
+
+TrainingWorker::TrainingWorker(const TrainingTask& task, const device::DeviceOptions& options)
+    : task_(task), options_(options), proposer_(task.programs()) {}
+
+Result<void> TrainingWorker::prepare(const guard::Memory& memory, int worker, guard::Pulse& pulse) {
+  memory_ = memory;
+  pulse_ = &pulse;
+  pulse.enter(Phase::preparing, 0);
+  TRY_ASSIGN(device_, device::Device::open(options_));
+  std::vector<State*> states;
+  for (std::byte* base : memory.states) {
+    TRY_ASSIGN(auto state, State::over(*device_, *task_.setup().model, task_.layout(), base));
+    states_.push_back(std::move(state));
+    states.push_back(states_.back().get());
+  }
+  for (std::byte* slot : memory.slots[static_cast<std::size_t>(worker)]) {
+    TRY_ASSIGN(device::Buffer buffer, device_->wrap(slot, task_.programs().node_bytes()));
+    slots_.push_back(std::move(buffer));
+  }
+  pulse.beat();
+  TRY(proposer_.prepare(*device_, states, task_.setup().settings.run.batch));
+  watch();
+  return {};
+}
+
+void TrainingWorker::watch() {
+  device_->watch([this](std::int32_t op) {
+    if (running_ != nullptr && pulse_->phase() == Phase::forward && op >= proposer_.backward_begins()) {
+      spoil(pulse_->enter(Phase::backward, step_));
+    }
+    pulse_->op(running_ != nullptr ? running_->nodes[static_cast<std::size_t>(op)].op->name : std::string_view());
+  });
+}
+
+Result<void> TrainingWorker::follow(const guard::Order& order) {
+  if (used_ && !order.state_changed) return {};
+  TRY(device_->verify_key(order.key[0], order.key[1]));
+  running_ = nullptr;
+  used_ = true;
+  return proposer_.use(order.state);
+}
+
+Result<Area> TrainingWorker::read(std::size_t area) const {
+  return read_area({memory_.areas[area], static_cast<std::size_t>(task_.sizes().area_bytes)});
+}
+
+Result<guard::Answer> TrainingWorker::propose(const guard::Order& order, const std::function<bool()>& interrupted) {
+  step_ = order.step;
+  device_->spoil_no_longer();
+  poison_ = nullptr;
+  spoil(pulse_->enter(Phase::forward, order.step));
+  TRY_ASSIGN(const Area area, read(order.area));
+  TRY(follow(order));
+  TRY(device_->verify_key(order.key[0], order.key[1]));
+  running_ = &task_.programs().training;
+  const std::span<const data::Sample> samples =
+      std::span(area.samples).subspan(static_cast<std::size_t>(order.first), static_cast<std::size_t>(order.count));
+  const LossWeights weights = task_.programs().weights(area.counts, static_cast<std::int64_t>(area.samples.size()));
+  const device::Buffer& slot = slots_[static_cast<std::size_t>(order.slot)];
+  const auto between = [&] {
+    if (pulse_->phase() == Phase::backward) pulse_->enter(Phase::forward, order.step);
+    return interrupted();
+  };
+  const Result<void> done = proposer_.propose(samples, weights, {&slot, 0}, between);
+  running_ = nullptr;
+  TRY(done);
+  const std::span<std::byte> bytes(slot.host(), static_cast<std::size_t>(task_.programs().node_bytes()));
+  if (poison_ != nullptr) poison(bytes);
+  guard::Answer answer;
+  answer.checksum = checksum(bytes, options_.threads);
+  TRY_ASSIGN(device::Device::Evidence evidence, proposer_.evidence());
+  answer.findings = std::move(evidence.findings);
+  answer.finding_count = evidence.count;
+  answer.checked = device_->checked();
+  carry_out(pulse_->enter(Phase::sending, order.step), bytes);
+  return answer;
+}
+
+Result<guard::WorkerTask::Evaluated> TrainingWorker::evaluate(const guard::Order& order) {
+  pulse_->enter(Phase::evaluating, order.step);
+  TRY_ASSIGN(const Area area, read(order.area));
+  TRY(follow(order));
+  Evaluated evaluated;
+  TRY_ASSIGN(evaluated.sums, proposer_.evaluate(area.samples));
+  evaluated.predictions = area.counts.next;
+  TRY_ASSIGN(const device::Device::Evidence evidence, proposer_.evidence());
+  if (evidence.count > 0) return world_error("{} results of an evaluation are in doubt", evidence.count);
+  return evaluated;
+}
+
+void TrainingWorker::spoil(const std::vector<const guard::Fault*>& faults) {
+  for (const guard::Fault* fault : faults) {
+    if (fault->act == guard::Act::poison) poison_ = fault;
+    if (fault->act != guard::Act::spoil) continue;
+    const auto told = [this, fault](const godwit_spoilt& spoilt) {
+      pulse_->tell(*fault, fmt::format("op {} row {} column {}: {} became {} (rms of the row {})", spoilt.op, spoilt.row, spoilt.column,
+                                       spoilt.before, spoilt.after, spoilt.row_rms));
+    };
+    const Result<void> armed = device_->spoil(fault->spoil, told);
+    if (!armed.ok()) pulse_->tell(*fault, armed.error().message);
+  }
+}
+
+// A loss that is not a number, in a proposal that is otherwise whole.
+void TrainingWorker::poison(std::span<std::byte> slot) {
+  for (const Programs::Summed& summed : task_.programs().summed()) {
+    if (summed.name != "loss") continue;
+    pulse_->tell(*poison_, "the loss becomes NaN");
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    std::memcpy(slot.data() + summed.offset, &nan, sizeof nan);
+  }
+}
+
+// What happens to a finished proposal on its way: after its checksum was taken.
+void TrainingWorker::carry_out(const std::vector<const guard::Fault*>& faults, std::span<std::byte> slot) {
+  for (const guard::Fault* fault : faults) {
+    const auto at = [&](std::uint64_t salt) { return (fault->seed + salt) * 0x9E3779B97F4A7C15u % (slot.size() / 64) * 64; };
+    const std::span<std::byte> chunk = slot.subspan(at(1), 64);
+    switch (fault->act) {
+      case guard::Act::flip_proposal:
+        pulse_->tell(*fault, fmt::format("bit 5 of byte {}", at(1)));
+        chunk[0] ^= std::byte{32};
+        break;
+      case guard::Act::swap_proposal: {
+        const std::span<std::byte> other = slot.subspan(at(2), 64);
+        pulse_->tell(*fault, fmt::format("64 bytes at {} and at {} change places", at(1), at(2)));
+        std::swap_ranges(chunk.begin(), chunk.end(), other.begin());
+        break;
+      }
+      case guard::Act::cut_proposal: {
+        // The last 8 numbers of the last tensor that is not a padding's.
+        const Programs::Summed& last = task_.programs().summed().back();
+        const program::Tensor& tensor = task_.programs().training.tensor(task_.programs().training.find(last.name));
+        const auto bytes = static_cast<std::size_t>(std::min<std::int64_t>(32, tensor.type.bytes()));
+        const auto begin = static_cast<std::size_t>(last.offset + tensor.type.bytes()) - bytes;
+        pulse_->tell(*fault, fmt::format("the last {} bytes of {} are lost", bytes, last.name));
+        for (std::byte& byte : slot.subspan(begin, bytes)) byte = ~byte;
+        break;
+      }
+      default:
+        break;
+    }
+  }
+}
+
+}  // namespace godwit::train
