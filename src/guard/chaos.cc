@@ -118,21 +118,25 @@ class BusyThreads {
 // What the log of faults tells.
 struct Struck {
   std::vector<std::uint64_t> times;  // by fault
+  std::vector<std::uint64_t> told;   // by fault: what exactly was done
   std::map<int, std::uint64_t> first_step_of_worker;
 };
 
 Struck struck_in(const fs::path& run, const std::vector<Fault>& faults) {
   Struck struck;
   struck.times.assign(faults.size(), 0);
+  struck.told.assign(faults.size(), 0);
   const auto text = read_file(run / "faults.jsonl");
   if (!text.ok()) return struck;
   for (std::size_t begin = 0; begin < text->size();) {
     const std::size_t end = std::min(text->find('\n', begin), text->size());
     const auto line = parse_json(std::string_view(*text).substr(begin, end - begin), "faults.jsonl");
     begin = end + 1;
-    if (!line.ok() || !line->is_object() || !line->contains("times")) continue;
+    if (!line.ok() || !line->is_object()) continue;
     const auto index = line->value("fault", faults.size());
     if (index >= faults.size() || line->value<std::string>("text", "") != faults[index].text) continue;
+    if (line->contains("what")) ++struck.told[index];
+    if (!line->contains("times")) continue;
     ++struck.times[index];
     if (const int worker = line->value("worker", -1); worker >= 0) {
       const auto step = line->value<std::uint64_t>("step", 0);
@@ -141,6 +145,11 @@ Struck struck_in(const fs::path& run, const std::vector<Fault>& faults) {
     }
   }
   return struck;
+}
+
+// Whoever is handed such a fault says what it does; without a word nothing was done. (Frames are lost by whoever passes the point.)
+bool is_told(const Fault& fault) {
+  return fault.act >= Act::spoil && !(fault.act >= Act::lose_frame && fault.act <= Act::reset_link);
 }
 
 const Json* worker_of(const Json& guard, int number) {
@@ -299,7 +308,11 @@ void Chaos::judge(const Story& story, const End& end, CaseResult& result) {
   const Struck struck = struck_in(options_.directory / story.name / "run", story.faults);
   for (std::size_t i = 0; i < story.faults.size(); ++i) {
     result.struck += struck.times[i];
-    if (struck.times[i] == 0) result.reasons.push_back(fmt::format("\"{}\" has not struck", story.faults[i].text));
+    if (struck.times[i] == 0) {
+      result.reasons.push_back(fmt::format("\"{}\" has not struck", story.faults[i].text));
+    } else if (is_told(story.faults[i]) && struck.told[i] == 0) {
+      result.reasons.push_back(fmt::format("\"{}\" was due, and nothing was done", story.faults[i].text));
+    }
   }
   const bool invalid = !result.reasons.empty();
   for (const std::string& counter : counter_names()) result.counters[counter] = end.guard.value<std::uint64_t>(counter, 0);

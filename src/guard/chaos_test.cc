@@ -29,7 +29,8 @@ struct PretendedRun {
   int flavour = 0;                                    // of the digests
   std::vector<std::pair<std::uint64_t, int>> starts;  // up to which step each start comes, and how it ends; the last one is taken for ever
   std::string guard;                                  // guard.json
-  bool pass_points = true;
+  bool pass_points = true, tells = false;
+  Phase phase = Phase::sending;
 
   std::size_t started = 0;
 
@@ -48,7 +49,10 @@ struct PretendedRun {
     }
     const std::uint64_t from = journal.entries().empty() ? 0 : journal.entries().back().step;
     for (std::uint64_t step = from + 1; step <= to; ++step) {
-      if (pass_points) faults->pass({.role = Role::supervisor, .worker = 1, .step = step, .phase = Phase::sending});
+      const Point point{.role = Role::supervisor, .worker = 1, .step = step, .phase = phase};
+      for (const Fault* fault : pass_points ? faults->pass(point) : std::vector<const Fault*>()) {
+        if (tells) faults->tell(*fault, point, "something");
+      }
       Digest digest{};
       digest.bytes[0] = static_cast<std::byte>(step);
       digest.bytes[1] = static_cast<std::byte>(disturbed ? flavour : 0);
@@ -64,9 +68,8 @@ class ChaosTest : public testing::Test {
   ChaosTest() { fs::create_directories(directory_); }
   ~ChaosTest() override { fs::remove_all(directory_); }
 
-  CaseResult run(PretendedRun& pretended, const std::string& expect) {
-    write_file_durably(directory_ / "a.story", "train nano 12 steps on 2 workers\nat step 5: lose the answer of worker 1\nexpect " + expect)
-        .value();
+  CaseResult run(PretendedRun& pretended, const std::string& expect, const std::string& fault = "lose the answer of worker 1") {
+    write_file_durably(directory_ / "a.story", "train nano 12 steps on 2 workers\nat step 5: " + fault + "\nexpect " + expect).value();
     fs::remove_all(directory_ / "runs");
     fs::create_directories(directory_ / "runs");
     Chaos chaos({.launch = std::ref(pretended), .directory = directory_ / "runs", .text = {}, .say = {}, .interrupted = {}});
@@ -100,6 +103,18 @@ TEST_F(ChaosTest, ACaseWhoseFaultDidNotHappenIsInvalidHoweverWellItEnds) {
   const CaseResult result = this->run(run, "finished, digest = undisturbed");
   EXPECT_EQ(result.verdict, Verdict::invalid);
   EXPECT_THAT(result.reasons, ElementsAre("\"at step 5: lose the answer of worker 1\" has not struck"));
+}
+
+TEST_F(ChaosTest, ACaseWhoseFaultWasHandedOutAndForgottenIsInvalid) {
+  PretendedRun run;
+  run.starts = {{12, finished}};
+  run.phase = Phase::committed;
+  const std::string fault = "truncate the newest checkpoint";
+  EXPECT_THAT(this->run(run, "finished", fault).reasons,
+              ElementsAre("\"at step 5: truncate the newest checkpoint\" was due, and nothing was done"));
+  run.started = 0;
+  run.tells = true;
+  EXPECT_EQ(this->run(run, "finished", fault).verdict, Verdict::passed);
 }
 
 TEST_F(ChaosTest, OtherBitsFail) {

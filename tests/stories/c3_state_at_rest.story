@@ -3,4 +3,4 @@ train nano 20 steps on 2 workers
 at step 4: flip a bit in the state
 at step 8: flip 3 bits in the state
 at step 14: flip bit 0 in the state
-expect finished, findings >= 3, digest = undisturbed
+expect finished, rollbacks >= 3, digest = undisturbed

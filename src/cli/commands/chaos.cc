@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "base/file.h"
@@ -120,8 +121,14 @@ Result<int> run_chaos(const Options& options) {
       .interrupted = interrupted,
   });
   std::vector<guard::CaseResult> results;
+  std::optional<Error> ended;  // before the last story
   for (const guard::Story& story : stories) {
-    TRY_ASSIGN(guard::CaseResult result, chaos.run(story));
+    auto tried = chaos.run(story);
+    if (!tried.ok()) {
+      ended = tried.error();
+      break;
+    }
+    guard::CaseResult result = std::move(tried).value();
     ++done;
     progress.line(fmt::format("{} {}: {}", story.name, verdict_name(result.verdict),
                               result.reasons.empty() ? fmt::format("{} faults struck, {}", result.struck, result.state)
@@ -135,6 +142,7 @@ Result<int> run_chaos(const Options& options) {
   } else {
     TRY(print(table(results)));
   }
+  if (ended) return *ended;
   const auto any = [&](guard::Verdict verdict) {
     return std::ranges::any_of(results, [&](const auto& result) { return result.verdict == verdict; });
   };
