@@ -3,26 +3,22 @@
 // Slow, and right by definition: what audits and qualification hold other backends to. Host memory, whole contract of godwit/backend.h.
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "device/contract.h"
 #include "godwit/backend.h"
-#include "program/program.h"
 
-using godwit::program::Attributes;
-using godwit::program::Dtype;
-using godwit::program::Op;
-using godwit::program::Shape;
-using godwit::program::TensorType;
+using godwit::device::ContractOp;
+using godwit::device::ContractTensor;
+using godwit::device::read_op;
+using godwit::device::read_tensor;
 
 namespace {
 
@@ -41,21 +37,12 @@ struct ReferenceBuffer {
 };
 
 struct ReferenceProgram {
-  struct Place {
-    std::string name;
-    godwit_role role;
-    std::int64_t offset;
-    TensorType type;
-  };
   struct Step {
-    const Op* op;
-    std::vector<std::int32_t> inputs, outputs;
-    std::vector<TensorType> input_types, output_types;
-    Attributes attributes;
+    ContractOp op;
     std::int64_t runs = 0, nanoseconds = 0;
   };
   ReferenceDevice* device = nullptr;
-  std::vector<Place> places;
+  std::vector<ContractTensor> tensors;
   std::vector<Step> steps;
   std::size_t refresh_count = 0;
   bool refreshed = false;
@@ -192,37 +179,8 @@ int32_t event_ready(godwit_event*) {
 }
 void event_destroy(godwit_event*) {}
 
-TensorType type_of(const godwit_tensor& tensor) {
-  static constexpr Dtype dtypes[] = {Dtype::f32, Dtype::bf16, Dtype::i32};
-  const auto& s = tensor.shape;
-  const Shape shapes[] = {{}, {s[0]}, {s[0], s[1]}, {s[0], s[1], s[2]}, {s[0], s[1], s[2], s[3]}};
-  return {dtypes[tensor.dtype], shapes[tensor.rank]};
-}
-
-// Empty where there is no such op, or the program gives it another number of tensors or attributes than it takes.
-std::optional<ReferenceProgram::Step> step_of(const godwit_program& program, const godwit_op& op) {
-  const Op* found = godwit::program::find_op(op.name);
-  if (found == nullptr) return std::nullopt;
-  const auto inputs = static_cast<std::size_t>(op.input_count), outputs = static_cast<std::size_t>(op.output_count);
-  const bool fits = (found->variadic ? inputs >= found->inputs.size() : inputs == found->inputs.size()) &&
-                    outputs == found->outputs.size() && static_cast<std::size_t>(op.attribute_count) == found->attributes.size();
-  if (!fits) return std::nullopt;
-  ReferenceProgram::Step step{found, {op.inputs, op.inputs + inputs}, {op.outputs, op.outputs + outputs}, {}, {}, {}};
-  for (const std::int32_t id : step.inputs) step.input_types.push_back(type_of(program.tensors[id]));
-  for (const std::int32_t id : step.outputs) step.output_types.push_back(type_of(program.tensors[id]));
-  for (std::int32_t i = 0; i < op.attribute_count; ++i) {
-    const godwit_attribute& attribute = op.attributes[i];
-    if (attribute.is_real != 0) {
-      step.attributes.push_back({attribute.name, attribute.real});
-    } else {
-      step.attributes.push_back({attribute.name, attribute.integer});
-    }
-  }
-  return step;
-}
-
 const char* kernel_for(godwit_device*, const godwit_program* program, int32_t op) {
-  return step_of(*program, program->ops[op]) ? "reference" : nullptr;
+  return read_op(*program, program->ops[op]) ? "reference" : nullptr;
 }
 
 godwit_status prepare(godwit_device* device, const godwit_program* program, godwit_prepared** prepared, godwit_error* error) {
@@ -234,13 +192,12 @@ godwit_status prepare(godwit_device* device, const godwit_program* program, godw
   made->arena_bytes = program->arena_bytes;
   made->persistent_bytes = program->persistent_bytes;
   for (int32_t i = 0; i < program->tensor_count; ++i) {
-    const godwit_tensor& tensor = program->tensors[i];
-    made->places.push_back({tensor.name, tensor.role, tensor.offset, type_of(tensor)});
+    made->tensors.push_back(read_tensor(program->tensors[i]));
   }
   for (int32_t i = 0; i < program->op_count; ++i) {
-    auto step = step_of(*program, program->ops[i]);
-    if (!step) return fail(error, GODWIT_UNSUPPORTED, "there is no op {} of these tensors and attributes", program->ops[i].name);
-    made->steps.push_back(std::move(*step));
+    auto op = read_op(*program, program->ops[i]);
+    if (!op) return fail(error, GODWIT_UNSUPPORTED, "there is no op {} of these tensors and attributes", program->ops[i].name);
+    made->steps.push_back({std::move(*op)});
   }
   *prepared = reinterpret_cast<godwit_prepared*>(made.release());
   return GODWIT_OK;
@@ -256,32 +213,6 @@ void prepared_destroy(godwit_prepared* prepared) {
   delete inside(prepared);
 }
 
-// References read their inputs while they write, so an output that shares memory with an input (the plan lets some ops work in place, and
-// optimizers write the state they read) is made aside.
-void run_step(const ReferenceProgram::Step& step, const std::vector<const void*>& inputs, const std::vector<void*>& outputs) {
-  const auto overlaps = [&](std::size_t output) {
-    const auto* begin = static_cast<const std::byte*>(outputs[output]);
-    const std::int64_t bytes = step.output_types[output].bytes();
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      const auto* other = static_cast<const std::byte*>(inputs[i]);
-      if (begin < other + step.input_types[i].bytes() && other < begin + bytes) return true;
-    }
-    return false;
-  };
-  std::vector<std::vector<std::byte>> aside(outputs.size());
-  std::vector<void*> targets = outputs;
-  for (std::size_t k = 0; k < outputs.size(); ++k) {
-    if (!overlaps(k)) continue;
-    const auto* now = static_cast<const std::byte*>(outputs[k]);
-    aside[k].assign(now, now + step.output_types[k].bytes());  // ops that write a part keep the rest
-    targets[k] = aside[k].data();
-  }
-  godwit::program::run_op(*step.op, step.input_types, step.output_types, step.attributes, inputs, targets);
-  for (std::size_t k = 0; k < outputs.size(); ++k) {
-    if (!aside[k].empty()) std::memcpy(outputs[k], aside[k].data(), aside[k].size());
-  }
-}
-
 godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part part, godwit_buffer* arena, godwit_buffer* persistent,
                   const godwit_binding* bindings, godwit_error* error) {
   ReferenceDevice& device = *inside(queue);
@@ -294,7 +225,7 @@ godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part pa
   if (part == GODWIT_PART_MAIN && program.refresh_count > 0 && !program.refreshed)
     return fail(error, GODWIT_INVALID, "the program is run before its refresh part");
   const auto address = [&](std::int32_t index) -> std::byte* {
-    const ReferenceProgram::Place& place = program.places[static_cast<std::size_t>(index)];
+    const ContractTensor& place = program.tensors[static_cast<std::size_t>(index)];
     if (place.role == GODWIT_TEMPORARY) return inside(arena)->memory + place.offset;
     if (place.role == GODWIT_DERIVED) return inside(persistent)->memory + place.offset;
     const godwit_binding& binding = bindings[index];
@@ -309,17 +240,17 @@ godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part pa
     ReferenceProgram::Step& step = program.steps[i];
     std::vector<const void*> inputs;
     std::vector<void*> outputs;
-    for (const std::int32_t id : step.inputs) inputs.push_back(address(id));
-    for (const std::int32_t id : step.outputs) outputs.push_back(address(id));
-    for (const auto* ids : {&step.inputs, &step.outputs}) {
+    for (const std::int32_t id : step.op.inputs) inputs.push_back(address(id));
+    for (const std::int32_t id : step.op.outputs) outputs.push_back(address(id));
+    for (const auto* ids : {&step.op.inputs, &step.op.outputs}) {
       for (const std::int32_t id : *ids) {
         if (address(id) != nullptr) continue;
-        const std::string& name = program.places[static_cast<std::size_t>(id)].name;
+        const std::string& name = program.tensors[static_cast<std::size_t>(id)].name;
         return fail(error, GODWIT_INVALID, "the tensor {} is not bound to memory of its size", name);
       }
     }
     const auto before = std::chrono::steady_clock::now();
-    run_step(step, inputs, outputs);
+    step.op.run(inputs, outputs);
     step.nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - before).count();
     ++step.runs;
   }
