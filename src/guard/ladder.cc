@@ -88,7 +88,8 @@ Decision accept(const History& history, const Attempt& standing) {
     const int bads = history.count([&](const Attempt& a) { return a.worker == worker && bad(a); });
     const int others = history.count(
         [&](const Attempt& a) { return a.worker == worker && a.outcome == Outcome::clean && !(a.checksum == standing.checksum); });
-    if (history.count([&](const Attempt& a) { return a.worker == worker && a.outcome == Outcome::broken; }) > 0) broken.push_back(worker);
+    if (history.count([&](const Attempt& a) { return a.worker == worker && (a.outcome == Outcome::broken || (bad(a) && a.judged)); }) > 0)
+      broken.push_back(worker);
     if (bads + others >= 2) next.quarantine.push_back(worker);
   }
   if (broken.size() > 1) std::erase_if(next.quarantine, [&](int worker) { return std::ranges::find(broken, worker) != broken.end(); });
