@@ -19,8 +19,9 @@ namespace {
 constexpr std::uint64_t story_bytes_max = std::uint64_t{1} << 20;
 constexpr std::uint64_t without_end = std::numeric_limits<std::uint64_t>::max();
 const std::array presets = {"nano", "micro", "mini"};
-const std::array<std::string, 12> counters = {"replays", "respawns", "rollbacks", "quarantined",         "skipped", "findings",
-                                              "resends", "fenced",   "deaths",    "checkpoints_refused", "stops",   "restarts"};
+const std::array<std::string, 14> counters = {
+    "replays", "confirmations", "respawns", "rollbacks",           "quarantined",        "skipped", "findings",
+    "resends", "slow",          "faults",   "checkpoints_refused", "checkpoints_failed", "stops",   "restarts"};
 
 // ---- Who passes which phase ----
 

@@ -127,7 +127,7 @@ bool flip(Sentence& s, Parts& parts) {
   if (s.words({"the", "state"})) {
     fault.act = Act::flip_state;
     parts.role = Role::keeper;
-    parts.usual = Phase::batch;
+    parts.usual = Phase::joining;
     if (!s.word("of")) return true;
     const auto name = s.any_word("a tensor's name");
     if (name) fault.tensor = *name;

@@ -147,7 +147,7 @@ TEST(Story, EveryAct) {
   EXPECT_EQ(state.tensor, "lm_head");
   EXPECT_EQ(state.bit, 7);
   EXPECT_EQ(state.at.role, Role::keeper);
-  EXPECT_EQ(state.at.phase, Phase::batch);
+  EXPECT_EQ(state.at.phase, Phase::joining);
   EXPECT_EQ(act("flip a bit in the gradient of worker 1"), Act::flip_proposal);
   EXPECT_EQ(act("swap two chunks in the gradient of worker 1"), Act::swap_proposal);
   EXPECT_EQ(act("cut the gradient of a worker"), Act::cut_proposal);
