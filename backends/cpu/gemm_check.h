@@ -73,7 +73,7 @@ inline I32 load_pairs(const std::byte* p) {
   return loadi(reinterpret_cast<const std::int32_t*>(p));
 }
 
-// Vectors that a row of A is multiplied by, `padded` long and zero behind k: B · r for both halves of the columns, and the squared norms of B's rows. For bf16
+// Vectors that a row of A is multiplied by, zero behind k up to the next vector of operands: B · r for both halves of the columns, and the squared norms of B's rows. For bf16
 // operands the even and odd ones of 32 indices lie apart, as a vector of pairs falls into them.
 struct Factors {
   const float* vector[3] = {};
@@ -153,11 +153,16 @@ void factors_down(Matrix b, std::int64_t columns, std::int64_t indices, const fl
   constexpr std::int64_t size = sizeof(Operand);
   constexpr bool together = size == 4 || in_order;
   constexpr std::int64_t step = together ? 1 : 2;
-  for (std::int64_t k = 0; k < round_up(indices, in_order ? lanes : 64); k += lanes) {
-    alignas(64) float sum[lanes][lanes] = {};
-    alignas(64) float square_sum[lanes][lanes] = {};
+  for (std::int64_t k = 0; k < round_up(indices, together ? lanes : 2 * lanes); k += lanes) {
+    alignas(64) float sum[lanes][lanes];
+    alignas(64) float square_sum[lanes][lanes];
     const std::int64_t first = together ? k : k / 32 * 32 + k % 32 / 16;
-    for (std::int64_t i = 0; i < lanes && first + i * step < indices; ++i) {
+    for (std::int64_t i = 0; i < lanes; ++i) {
+      if (first + i * step >= indices) {
+        store(sum[i], zero());
+        store(square_sum[i], zero());
+        continue;
+      }
       const std::byte* row = b.row(first + i * step);
       F32 one = zero();
       F32 square = zero();
