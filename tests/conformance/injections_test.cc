@@ -69,6 +69,8 @@ TEST_P(Injections, EveryHarmfulStrikeIsFoundAndNothingElse) {
     }
     for (const std::string_view op : spoilt_ops()) {
       for (int kind = 0; kind < spoil_kinds; ++kind) {
+        const bool integers = op == "router" || op == "dispatch_plan";
+        if (integers && (kind > GODWIT_SPOIL_BITS || std::string_view(dtype) == "bf16")) continue;
         const bool groups = op.starts_with("grouped") || op.starts_with("absorb");
         if (kind == GODWIT_SPOIL_EXPERT && !groups) continue;
         if (kind == GODWIT_SPOIL_STALE) continue;  // small examples have few tiles with one before them
