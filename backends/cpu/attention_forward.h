@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "attention_check.h"
 #include "attention_tile.h"
 #include "functions.h"
 #include "kernel.h"
@@ -61,8 +62,11 @@ template <typename Dot>
 class Forward {
  public:
   // `longest`: the most keys a row can see. `rows`: the most query rows of a stretch.
-  Forward(Carve& carve, const Widths& widths, std::int64_t longest, std::int64_t rows)
-      : widths_(widths),
+  Forward(Carve& carve, const Widths& widths, std::int64_t longest, std::int64_t rows, const Draws& draws)
+      : draws_(draws),
+        score_factors_(carve, draws.verify, widths.key),
+        value_factors_(carve.take<float>(draws.verify ? gemm::factor_vectors * value_factor_width : 0)),
+        widths_(widths),
         key_words_(WordRows<Dot>::width_of(widths.key)),
         value_width_(round_up(widths.value, lanes)),
         gathered_keys_{carve.take<Word>(panel_keys * key_words_), key_words_},
@@ -75,7 +79,11 @@ class Forward {
         leaf_(node(carve, block_rows)) {
     const int levels = waiting_levels(longest);
     for (int i = 0; i < levels; ++i) waiting_[i] = node(carve, rows);
+    for (std::int64_t n = 0; draws.verify && n <= segment / lanes; ++n)
+      value_bounds_.emplace_back(std::max<std::int64_t>(n, 1) * lanes, gemm::segment, widths.value);
   }
+  // What spoils the next stretch, or null.
+  void aim(const AttentionAim* aim) { aim_ = aim; }
 
   void run(const Head<Dot>& head, const Stretch& stretch, float scale) {
     const std::int64_t rows = stretch.rows * widths_.group;
@@ -158,6 +166,7 @@ class Forward {
     }
     for (int i = 0; i < block.rows; ++i) gather_row(queries_, i, head.q, {}, first_row + i);
     multiply_scores(block);
+    if (draws_.inspection != nullptr) look_at_scores(block, stretch, s);
     weigh(block, scale, [&](int i) {
       const std::int64_t query = first_row + i;
       if (s + 1 == segments_of(stretch)) {
@@ -166,7 +175,51 @@ class Forward {
       if (packed + i < end) fetch_key(head, stretch.key + packed + i);
       if (block.row + block_rows + i < rows) prefetch_row(head.q, query + block_rows);
     });
+    std::vector<float> earlier;
+    const bool struck = draws_.inspection != nullptr && hit(1, block, s);
+    if (struck) earlier.assign(leaf_.o, leaf_.o + block.rows * value_width_);
     multiply_values(block);
+    if (struck) strike(leaf_.o, value_width_, block, stretch, tile_vectors * lanes, widths_.value, earlier);
+    if (draws_.checks()) check_values(block, stretch);
+  }
+
+  [[nodiscard]] bool hit(int which, const Block& block, std::int64_t s) const {
+    return aim_ != nullptr && aim_->open() && aim_->which == which && aim_->segment == s && aim_->row >= block.row &&
+           aim_->row < block.row + block.rows;
+  }
+  [[nodiscard]] std::int64_t result_row(const Block& block, const Stretch& stretch, int i) const {
+    return (stretch.row * widths_.group + block.row + i) / widths_.group;
+  }
+  void strike(float* c, std::int64_t stride, const Block& block, const Stretch& stretch, std::int64_t width, std::int64_t columns,
+              const std::vector<float>& earlier) const {
+    const auto row = static_cast<int>(aim_->row - block.row);
+    int first = 0;
+    int rows = 0;
+    for (; first + (rows = rows_of_tile(block.rows - first)) <= row; first += rows) {
+    }
+    strike_tile(*aim_->strike, c, stride, first, rows, width, columns, row,
+                static_cast<std::int64_t>(aim_->column * static_cast<double>(columns)), earlier, result_row(block, stretch, first));
+  }
+  void look_at_scores(const Block& block, const Stretch& stretch, std::int64_t s) {
+    if (hit(0, block, s))
+      strike(scores_, score_stride, block, stretch, panel_keys, seen(block, static_cast<std::int64_t>(aim_->row - block.row)), earlier_scores_);
+    if (!draws_.checks()) return;
+    for (int i = 0, rows = 0; i < block.rows; i += rows) {
+      rows = rows_of_tile(block.rows - i);
+      score_factors_.check(*draws_.inspection, 0, queries_.words + i * key_words_, key_words_, rows, scores_ + i * score_stride,
+                           seen(block, i + rows - 1), draws_.keys, [&](int k) { return result_row(block, stretch, i + k); });
+    }
+  }
+  void check_values(const Block& block, const Stretch& stretch) const {
+    const float* f = value_factors_;
+    for (int i = 0, rows = 0; i < block.rows; i += rows) {
+      rows = rows_of_tile(block.rows - i);
+      const std::int64_t keys = seen(block, i + rows - 1);
+      check_tile<typename Dot::Element>(*draws_.inspection, 0, matrix_of(weights_ + i * weight_stride, weight_stride * 4), rows, keys,
+                                        {{f, f + value_factor_width, f + 2 * value_factor_width}}, leaf_.o + i * value_width_, value_width_,
+                                        widths_.value, draws_.width, value_bounds_[static_cast<std::size_t>((keys + lanes - 1) / lanes)],
+                                        [&](int k) { return result_row(block, stretch, i + k); });
+    }
   }
 
   // Keys of the segment that row i of the block sees.
@@ -184,6 +237,14 @@ class Forward {
   void pack(const Head<Dot>& head, std::int64_t first_key, std::int64_t keys, std::int64_t at) {
     for (std::int64_t i = 0; i < keys; ++i) gather_row(gathered_keys_, i, head.key_left, head.key_right, first_key + i);
     transpose_rows(gathered_keys_, keys, keys_ + at * key_words_);
+    if (draws_.checks()) {
+      score_factors_.add(gathered_keys_, at, draws_.keys);
+      float* to = value_factors_ + at;
+      float* const vectors[3] = {to, to + value_factor_width, to + 2 * value_factor_width};
+      gemm::factors_down<typename Dot::Element>(
+          matrix_of(head.value.row(first_key), head.value.stride * static_cast<std::int64_t>(sizeof(typename Dot::Element))), widths_.value,
+          keys, draws_.width, vectors);
+    }
     Word* values = values_ + at / Dot::per_word * value_width_;
     if constexpr (Dot::per_word == 1) gathered_values_.words = values;
     // A latent is key and value: its rows are there already.
@@ -194,6 +255,7 @@ class Forward {
   }
 
   void multiply_scores(const Block& block) {
+    if (aim_ != nullptr && aim_->open()) [[unlikely]] earlier_scores_.assign(scores_, scores_ + block.rows * score_stride);
     const std::int64_t longest = seen(block, block.rows - 1);
     for (std::int64_t j = 0; j < longest; j += panel_keys) {
       for (int i = 0, rows = 0; i < block.rows; i += rows) {
@@ -348,6 +410,14 @@ class Forward {
     }
   }
 
+  static constexpr std::int64_t value_factor_width = segment + 64;
+
+  Draws draws_;
+  ScoreFactors<Dot> score_factors_;
+  float* value_factors_;
+  std::vector<Bounds> value_bounds_;
+  const AttentionAim* aim_ = nullptr;
+  std::vector<float> earlier_scores_;
   Widths widths_;
   std::int64_t key_words_;    // of a key, in words, rounded up
   std::int64_t value_width_;  // of a value, in elements, rounded up
@@ -398,11 +468,11 @@ template <typename Dot>
 class Team {
  public:
   Team(const Call& call, std::byte* workspace, const Widths& widths, std::int64_t longest, std::int64_t most_stretches)
-      : carve_(workspace), widths_(widths), most_segments_((longest + segment - 1) / segment) {
+      : carve_(workspace), widths_(widths), most_segments_((longest + segment - 1) / segment), draws_(carve_, call, widths.value) {
     stretches = carve_.take<Stretch>(most_stretches);
     nodes_ = carve_.take<float>(shared_items(call) * most_segments_ * Forward<Dot>::node_floats(widths));
     const std::int64_t rows = std::max(most_stretch_rows, widths.group);
-    for (int i = 0; i < call.pool->threads(); ++i) threads_.emplace_back(carve_, widths, longest, rows);
+    for (int i = 0; i < call.pool->threads(); ++i) threads_.emplace_back(carve_, widths, longest, rows, draws_);
   }
   [[nodiscard]] std::int64_t bytes() const { return carve_.used(); }
 
@@ -410,9 +480,14 @@ class Team {
   template <typename HeadOf>
   void run(const Call& call, std::int64_t count, std::int64_t heads, HeadOf head) {
     const float scale = call.real32("scale");
+    draws_.draw();
+    const AttentionAim aim = aim_of(count, heads);
+    if (draws_.checks()) draws_.inspection->count(0);
     if (shares(call, count, heads)) return run_shared(call, count, heads, head);
     call.pool->each(count * heads, [&](std::int64_t item, int thread) {
-      threads_[static_cast<std::size_t>(thread)].run(head(item % heads), stretches[item / heads], scale);
+      Forward<Dot>& own = threads_[static_cast<std::size_t>(thread)];
+      own.aim(aim.strike != nullptr && aim.item == item ? &aim : nullptr);
+      own.run(head(item % heads), stretches[item / heads], scale);
     });
   }
 
@@ -426,6 +501,20 @@ class Team {
     const std::span<const Stretch> all(stretches, static_cast<std::size_t>(count));
     return std::all_of(all.begin(), all.end(), [&](const Stretch& s) { return s.rows * widths_.group <= block_rows; }) &&
            std::any_of(all.begin(), all.end(), [](const Stretch& s) { return Forward<Dot>::segments_of(s) > 1; });
+  }
+
+  [[nodiscard]] AttentionAim aim_of(std::int64_t count, std::int64_t heads) const {
+    AttentionAim aim;
+    if (draws_.strike() == nullptr || count * heads == 0) return aim;
+    Chance chance = draws_.strike()->chance;
+    aim.item = chance.below(count * heads);
+    const Stretch& stretch = stretches[aim.item / heads];
+    aim.which = static_cast<int>(chance.below(2));
+    aim.row = chance.below(stretch.rows * widths_.group);
+    aim.segment = chance.below(Forward<Dot>::segments_of(stretch));
+    aim.column = chance.real();
+    aim.strike = draws_.strike();
+    return aim;
   }
 
   // A few streams: their segments are spread over the threads, then joined.
@@ -449,6 +538,7 @@ class Team {
   Carve carve_;
   Widths widths_;
   std::int64_t most_segments_;
+  Draws draws_;
   float* nodes_ = nullptr;
   std::vector<Forward<Dot>> threads_;
 };

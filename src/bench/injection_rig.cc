@@ -26,7 +26,7 @@ std::vector<std::string_view> spoilt_ops() {
   return {"linear",         "linear_backward_input",         "linear_backward_weight",
           "grouped_linear", "grouped_linear_backward_input", "grouped_linear_backward_weight",
           "absorb_query",   "absorb_value",                  "attention",
-          "attention_backward"};
+          "attention_backward", "router", "dispatch_plan"};
 }
 
 Result<std::unique_ptr<InjectionCase>> InjectionCase::prepare(device::Device& device, const program::Op& op, const program::Example& example,
@@ -120,8 +120,18 @@ Result<std::vector<std::unique_ptr<InjectionCase>>> injection_cases(device::Devi
   std::vector<std::unique_ptr<InjectionCase>> cases;
   for (const std::string_view name : spoilt_ops()) {
     const program::Op& op = *program::find_op(name);
-    for (const program::Example& example : op.examples()) {
-      if (!dtype.empty() && dtype_name(example.inputs[0].dtype) != dtype) continue;
+    std::vector<program::Example> examples = op.examples();
+    // The ops' own examples are small: tiles with neighbours, several panels and blocks of rows.
+    for (const Dtype type : {Dtype::f32, Dtype::bf16}) {
+      if (name == "linear" || name == "linear_backward_input")
+        examples.push_back({{{type, {203, 190}}, {type, name == "linear" ? program::Shape{170, 190} : program::Shape{190, 170}}}, {}});
+      if (name == "linear") examples.back().inputs.push_back({Dtype::i32, {3}});
+      if (name == "linear_backward_weight") examples.push_back({{{type, {203, 190}}, {type, {203, 170}}, {Dtype::i32, {3}}}, {}});
+      if (name == "grouped_linear") examples.push_back({{{type, {210, 150}}, {type, {4, 130, 150}}, {Dtype::i32, {9}}}, {}});
+    }
+    for (const program::Example& example : examples) {
+      const Dtype operands = example.inputs[0].dtype;
+      if (!dtype.empty() && operands != Dtype::i32 && dtype_name(operands) != dtype) continue;
       std::vector<TensorType> outputs(op.outputs.size());
       program::Shapes shapes(op, example.inputs, outputs, example.attributes);
       op.shapes(shapes);

@@ -7,6 +7,7 @@
 #include <cstddef>
 
 extern "C" const godwit_backend* godwit_cpu_backend(void);
+extern "C" const godwit_backend* godwit_reference_backend(void);
 
 namespace godwit::device {
 
@@ -19,7 +20,7 @@ struct Linked {
   const char* name;
   const godwit_backend* (*entry)();
 };
-constexpr Linked linked_backends[] = {{"cpu", &godwit_cpu_backend}};
+constexpr Linked linked_backends[] = {{"cpu", &godwit_cpu_backend}, {"reference", &godwit_reference_backend}};
 
 godwit_role role_of(Role role) {
   switch (role) {

@@ -75,23 +75,24 @@ Decision elsewhere(const History& history, std::string why) {
   return next;
 }
 
-// The proposal that stands, and whom it convicts: workers whose own error came twice, where no other untrusted worker had one (an error
-// that several devices share is the software's), and workers whose clean answers twice were not these bits.
+// The proposal that stands, and whom it convicts: workers whose wrong results came twice, or whose clean answers twice were not these bits,
+// and workers that broke twice where no other untrusted one broke (what breaks on several devices is the software).
 Decision accept(const History& history, const Attempt& standing) {
   Decision next;
   next.rung = Rung::accept;
   next.attempt = history.index(standing);
-  std::vector<int> erring;
+  std::vector<int> broken;
   for (const int worker : history.tried()) {
     const bool trusted = history.count([&](const Attempt& a) { return a.worker == worker && a.trusted; }) > 0;
     if (trusted || worker == standing.worker) continue;
     const int bads = history.count([&](const Attempt& a) { return a.worker == worker && bad(a); });
     const int others = history.count(
         [&](const Attempt& a) { return a.worker == worker && a.outcome == Outcome::clean && !(a.checksum == standing.checksum); });
-    if (bads + others > 0) erring.push_back(worker);
+    if (history.count([&](const Attempt& a) { return a.worker == worker && (a.outcome == Outcome::broken || (bad(a) && a.judged)); }) > 0)
+      broken.push_back(worker);
     if (bads + others >= 2) next.quarantine.push_back(worker);
   }
-  if (erring.size() > 1) next.quarantine.clear();
+  if (broken.size() > 1) std::erase_if(next.quarantine, [&](int worker) { return std::ranges::find(broken, worker) != broken.end(); });
   return next;
 }
 

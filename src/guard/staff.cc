@@ -17,7 +17,7 @@ namespace {
 
 constexpr double look_every_s = 0.04;
 constexpr double resend_after_s = 0.1;  // an order that nobody took up, an answer that was sent and never came
-constexpr int resends_max = 5;
+constexpr int resends_max = 3;
 
 // A process that ends at once, again and again, is begun again ever later.
 double pause_before(int failures) {
@@ -124,7 +124,8 @@ Result<void> Staff::spawn(Post& post) {
   post.state = Post::State::starting;
   post.watchdog = Watchdog();
   post.order = 1;
-  post.frame.clear();
+  post.frame = encode_frame({1, post.epoch, Json::object()});  // asks again whether it is ready
+  post.resend_at = monotonic_seconds() + resend_after_s;
   post.ordered_at = monotonic_seconds();
   post.resends = 0;
   post.hung.clear();
@@ -265,9 +266,9 @@ void Staff::look(double now) {
       give_up(post, *hung);
       continue;
     }
-    if (post.state != Post::State::busy || now < post.resend_at) continue;
+    if ((post.state != Post::State::busy && post.state != Post::State::starting) || now < post.resend_at) continue;
     // It does not work on the order, or has done: somewhere a frame was lost.
-    const bool untaken = post.cell->taken.load() < post.order && phase == Phase::idle && !seen.stopped;
+    const bool untaken = post.state == Post::State::busy && post.cell->taken.load() < post.order && phase == Phase::idle && !seen.stopped;
     const bool unheard = post.cell->answered.load() >= post.order;
     if (!untaken && !unheard && post.resend_at > 0) continue;
     if (++post.resends > resends_max) {

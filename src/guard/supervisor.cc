@@ -18,6 +18,8 @@ namespace {
 
 constexpr double record_every_s = 0.2;
 constexpr int wait_ms = 20;
+constexpr const char* counter_names[] = {"faults",  "replays",  "confirmations", "respawns", "rollbacks",           "quarantined",
+                                         "skipped", "findings", "slow",          "resends",  "checkpoints_refused", "checkpoints_failed"};
 
 int parts_of(std::int64_t samples, std::int64_t part) {
   return static_cast<int>((samples + part - 1) / part);
@@ -137,6 +139,7 @@ Result<void> Supervisor::load(std::uint64_t before, KeeperTask::Loaded& loaded) 
 
 Result<Crew::Begun> Supervisor::begin(std::uint64_t before) {
   TRY(staff_.create());
+  recall();
   staff_.keeper().wanted = true;
   for (int w = 0; w < options_.workers; ++w) staff_.worker(w).wanted = true;
   Begun begun;
@@ -245,6 +248,7 @@ Result<std::optional<NextState>> Supervisor::make(std::uint64_t step) {
         continue;
       }
       fault(each.what);
+      ++counters_["findings"];
       TRY(restore());
       return std::optional<NextState>();
     }
@@ -438,6 +442,14 @@ void Supervisor::answered(Post& post, const Json& content) {
       worker.distrust = true;
       fault(fmt::format("{}: {}", post.name(), attempt.why));
     } else {
+      const bool differs = std::ranges::any_of(part.attempts, [&](const Attempt& other) {
+        return other.outcome == Outcome::clean && !(other.checksum == attempt.checksum);
+      });
+      if (differs) {
+        ++counters_["findings"];
+        worker.distrust = true;
+        fault(fmt::format("{} answered other bits than before", post.name()));
+      }
       note_slow(post.number, (monotonic_seconds() - part.began_at) / static_cast<double>(part.count));
     }
   }
@@ -471,6 +483,7 @@ void Supervisor::quarantine(int number, std::span<const Attempt> attempts) {
   for (const Attempt& attempt : attempts) {
     if (attempt.worker == number && !attempt.why.empty()) worker.quarantined = attempt.why;
   }
+  name(number);
   ++counters_["quarantined"];
   rung_ = "quarantine";
   log_warning("worker {} is quarantined: its error came again, and not elsewhere: {}", number, worker.quarantined);
@@ -479,8 +492,13 @@ void Supervisor::quarantine(int number, std::span<const Attempt> attempts) {
   if (!any) log_warning("no other device is left: the trusted CPU goes on alone");
 }
 
+void Supervisor::name(int number) {
+  Worker& worker = workers_[static_cast<std::size_t>(number)];
+  if (!worker.named_at) worker.named_at = task_.step(staff_.state(committed_)) + 1;
+}
+
 void Supervisor::note_slow(int number, double seconds_per_sample) {
-  constexpr std::size_t remembered = 8;
+  constexpr std::size_t remembered = 5;
   constexpr double much_slower = 3;
   constexpr std::uint64_t aside_steps = 64;
   std::deque<double>& own = workers_[static_cast<std::size_t>(number)].seconds;
@@ -503,6 +521,7 @@ void Supervisor::note_slow(int number, double seconds_per_sample) {
   Worker& worker = workers_[static_cast<std::size_t>(number)];
   worker.aside = true;
   worker.aside_until = task_.step(staff_.state(committed_)) + aside_steps;
+  name(number);
   ++counters_["slow"];
   rung_ = "fewer workers";
   log_warning("worker {} takes {:.1f} times as long as the fastest other one: it is left aside for {} steps", number, median(own) / fastest,
@@ -655,12 +674,22 @@ Result<bool> Supervisor::checkpoint(const store::Retention& retention, bool wait
   while (writer_ && wait) attend(wait_ms);
   if (checkpointed_ == step) return true;
   if (writer_) return false;
+  for (int tries = 0;; ++tries) {
+    TRY(begin_writing(step, retention));
+    if (!wait) return true;
+    while (writer_) attend(wait_ms);
+    if (checkpointed_ == step) return true;
+    // A writer that was killed says nothing of the disk.
+    if (write_error_kind_ != ErrorKind::stopped || tries == 5) return world_error("{}", write_error_);
+  }
+}
+
+Result<void> Supervisor::begin_writing(std::uint64_t step, const store::Retention& retention) {
   TRY_ASSIGN(auto ends, Link::create());
   writer_link_ = std::move(ends.first);
   Link theirs = std::move(ends.second);
   writing_state_ = committed_;
   writing_step_ = step;
-  write_error_.clear();
   TRY_ASSIGN(writer_, staff_.fork_helper("godwit writer", [&]() -> int {
     if (options_.faults) options_.faults->pass({Role::supervisor, -1, step, Phase::writing, {}, true});
     std::byte* state = staff_.state(writing_state_);
@@ -669,19 +698,20 @@ Result<bool> Supervisor::checkpoint(const store::Retention& retention, bool wait
     if (!written.ok()) (void)theirs.send(encode_frame({1, 1, error_json(written.error())}));
     return written.ok() ? 0 : 1;
   }));
-  if (!wait) return true;
-  while (writer_) attend(wait_ms);
-  if (!write_error_.empty()) return world_error("{}", write_error_);
-  return true;
+  return {};
 }
 
 void Supervisor::writer_ended(const Ending& ending) {
   if (ending.kind == Ending::Kind::left && ending.code == 0) {
     checkpointed_ = writing_step_;
   } else {
-    write_error_ = ending.text();
+    write_error_ = fmt::format("the writer {}", ending.text());
+    write_error_kind_ = ErrorKind::stopped;
     if (auto said = writer_link_.receive(false); said.ok() && said->has_value()) {
-      if (const auto frame = decode_frame(**said); frame.ok()) write_error_ = frame->content.value("error", write_error_);
+      if (const auto frame = decode_frame(**said); frame.ok()) {
+        write_error_ = frame->content.value("error", write_error_);
+        write_error_kind_ = ErrorKind::world;
+      }
     }
     ++counters_["checkpoints_failed"];
     log_warning("checkpoint {} was not written: {}; going on, the newest one is {}", writing_step_, write_error_,
@@ -693,6 +723,17 @@ void Supervisor::writer_ended(const Ending& ending) {
 
 // ---- guard.json ----
 
+void Supervisor::recall() {
+  const auto text = options_.record.empty() ? Result<std::string>(std::string()) : read_file(options_.record, 1 << 24);
+  if (!text.ok()) return;
+  const auto json = parse_json(*text, "guard.json");
+  if (!json.ok()) return;
+  for (const char* name : counter_names) {
+    const Json* counted = json->find(name);
+    if (counted != nullptr && counted->is_number_unsigned()) counters_[name] = counted->get<std::uint64_t>();
+  }
+}
+
 void Supervisor::record(bool now) {
   if (options_.record.empty()) return;
   const double time = monotonic_seconds();
@@ -703,11 +744,9 @@ void Supervisor::record(bool now) {
   if (!waiting_.empty()) json["waiting_for"] = waiting_;
   if (!rung_.empty()) json["rung"] = rung_;
   json["step"] = staff_.keeper().cell != nullptr && version_ > 1 ? task_.step(staff_.state(committed_)) : 0;
-  for (const char* name : {"faults", "replays", "confirmations", "respawns", "rollbacks", "quarantined", "skipped", "findings", "slow",
-                           "checkpoints_refused", "checkpoints_failed"}) {
-    json[name] = counters_[name];
-  }
-  json["resends"] = staff_.resends();
+  counters_["resends"] += staff_.resends() - resends_counted_;
+  resends_counted_ = staff_.resends();
+  for (const char* name : counter_names) json[name] = counters_[name];
   const double all = time - began_at_;
   json["goodput"] = all <= 0 ? 1.0 : std::max(0.0, 1 - lost_s_ / all);
   Json workers = Json::array();
@@ -727,6 +766,7 @@ void Supervisor::record(bool now) {
     each["state"] = !worker.quarantined.empty() ? "quarantined" : worker.aside ? "aside" : states[static_cast<std::size_t>(post.state)];
     if (!worker.quarantined.empty()) each["quarantined_because"] = worker.quarantined;
     if (!post.trouble.empty()) each["trouble"] = post.trouble;
+    if (worker.named_at) each["named_at"] = *worker.named_at;
     each["samples"] = worker.samples;
     each["checked"] = worker.checked;
     each["cpu_s"] = post.cpu_all_s();

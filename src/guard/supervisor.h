@@ -60,9 +60,12 @@ class Supervisor : public Crew {
   void happened(const Event& event);
   void fault(const std::string& what);  // for the log, the counters, the time to the next commit
   void note_slow(int worker, double seconds_per_sample);
+  void name(int worker);
   void record(bool now = false);
+  void recall();  // what an earlier supervisor of the run counted
 
   // ---- Checkpoints ----
+  [[nodiscard]] Result<void> begin_writing(std::uint64_t step, const store::Retention& retention);
   void writer_ended(const Ending& ending);
   [[nodiscard]] std::size_t free_state() const;
 
@@ -101,7 +104,8 @@ class Supervisor : public Crew {
     bool distrust = false;       // makes what depends on weights anew before its next part
     bool aside = false;          // too slow to wait for
     std::uint64_t aside_until = 0;
-    std::string quarantined;  // why
+    std::string quarantined;                // why
+    std::optional<std::uint64_t> named_at;  // the step at which it was first found bad or slow
     std::int64_t samples = 0, checked = 0;
     std::deque<double> seconds;  // a sample, of late
   };
@@ -113,6 +117,7 @@ class Supervisor : public Crew {
   std::size_t writing_state_ = 0;
   std::uint64_t writing_step_ = 0;
   std::string write_error_;
+  ErrorKind write_error_kind_ = ErrorKind::world;  // stopped: the writer ended without a word
   std::optional<std::uint64_t> checkpointed_;
 
   // What guard.json says.
@@ -126,6 +131,7 @@ class Supervisor : public Crew {
   std::vector<std::pair<double, std::string>> open_faults_;
   std::string rung_, waiting_;
   int waited_for_ = -1;  // a descriptor that ends a wait
+  std::uint64_t resends_counted_ = 0;
   double recorded_at_ = 0, began_at_ = 0, lost_s_ = 0;
 };
 

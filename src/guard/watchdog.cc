@@ -16,11 +16,12 @@ constexpr std::uint64_t known_gaps = 32;
 
 }  // namespace
 
-void Gaps::add(Phase phase, double seconds) {
+void Gaps::add(Phase phase, double seconds, std::uint64_t count) {
   Histogram& histogram = by_phase_[static_cast<std::size_t>(phase)];
   const int bucket = seconds <= 1e-3 ? 0 : static_cast<int>(2 * std::log2(seconds * 1e3));
   ++histogram.counts[static_cast<std::size_t>(std::clamp(bucket, 0, buckets - 1))];
-  ++histogram.total;
+  histogram.counts[0] += count - 1;
+  histogram.total += count;
   histogram.longest = std::max(histogram.longest, seconds);
 }
 
@@ -46,7 +47,7 @@ std::optional<std::string> Watchdog::look(std::uint64_t beats, Phase phase, cons
   const double passed = began_ ? now - last_look_ : 0;
   last_look_ = now;
   if (!began_ || beats != beats_ || phase != phase_ || phase == Phase::idle) {
-    if (began_ && phase_ != Phase::idle && beats != beats_) gaps.add(phase_, since_beat_);
+    if (began_ && phase_ != Phase::idle && beats != beats_) gaps.add(phase_, since_beat_, beats - beats_);
     began_ = true;
     beats_ = beats;
     phase_ = phase;

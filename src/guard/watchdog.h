@@ -19,7 +19,8 @@ namespace godwit::guard {
 // How long processes of a kind go without a beat, by phase. Shared by all workers, kept when one is replaced.
 class Gaps {
  public:
-  void add(Phase phase, double seconds);
+  // `count` gaps, the longest of which was so long.
+  void add(Phase phase, double seconds, std::uint64_t count);
   // Seconds without a beat after which a process hangs: the largest of 2 s, 5 × the 99th percentile of that phase, and twice the longest
   // gap seen; where hardly any gap of the phase is known, `first_time_s`.
   [[nodiscard]] double limit(Phase phase) const;

@@ -79,7 +79,7 @@ std::string JournalChain::line(const JournalEntry& entry) const {
 }
 
 void JournalChain::add(JournalEntry entry, std::string_view line) {
-  if (entry.verdict == "commit") commits_[entry.step] = entries_.size();
+  if (entry.verdict == "commit" || entry.verdict == "skip") commits_[entry.step] = entries_.size();
   entries_.push_back(std::move(entry));
   last_hash_ = hash_in(line);
 }

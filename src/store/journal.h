@@ -22,7 +22,7 @@ namespace godwit::store {
 struct JournalEntry {
   std::uint64_t step = 0;  // the state's step after the commit
   Digest digest;           // of the state after the commit
-  std::string verdict;     // "commit", "start", "extend" …
+  std::string verdict;     // "commit"; "skip": committed without its batch; "start", "extend" …
   std::string note;        // for people and audits; may be empty
 };
 
@@ -30,7 +30,7 @@ struct JournalEntry {
 class JournalChain {
  public:
   [[nodiscard]] const std::vector<JournalEntry>& entries() const { return entries_; }
-  // The digest committed for a step (the latest commit line of that step), if any.
+  // The digest committed for a step (its latest line of "commit" or "skip"), if any.
   [[nodiscard]] std::optional<Digest> committed(std::uint64_t step) const;
   // The line that continues the chain with this entry, with its line feed.
   [[nodiscard]] std::string line(const JournalEntry& entry) const;
@@ -39,7 +39,7 @@ class JournalChain {
 
  private:
   std::vector<JournalEntry> entries_;
-  std::unordered_map<std::uint64_t, std::size_t> commits_;  // step → index of its latest commit line
+  std::unordered_map<std::uint64_t, std::size_t> commits_;  // step → index of its latest committing line
   std::string last_hash_ = std::string(64, '0');
   friend class Journal;
 };

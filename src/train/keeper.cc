@@ -9,6 +9,7 @@
 #include "store/checkpoint.h"
 #include "train/area.h"
 #include "train/judge.h"
+#include "train/lies.h"
 #include "train/metrics.h"
 
 namespace godwit::train {
@@ -26,7 +27,7 @@ Result<void> TrainingKeeper::prepare(const guard::Memory& memory, guard::Pulse& 
   options.backend = "cpu";
   options.threads = threads_;
   options.verify = false;  // it is what the others are checked against
-  TRY_ASSIGN(device_, device::Device::open(options));
+  TRY_ASSIGN(device_, open_device(options, pulse, liar_));
   device_->watch([&pulse](std::int32_t) { pulse.op({}); });
   std::vector<State*> states;
   for (std::byte* base : memory.states) {
@@ -120,7 +121,7 @@ std::span<std::byte> TrainingKeeper::area(std::size_t index) const {
 }
 
 Result<void> TrainingKeeper::batch(std::size_t state, std::size_t index) {
-  pulse_->enter(Phase::batch, states_[state]->scalars().step + 1);
+  carry_out(pulse_->enter(Phase::batch, states_[state]->scalars().step + 1), *states_[state]);
   data::Cursor cursor = states_[state]->cursor();
   TRY_ASSIGN(const std::vector<data::Sample> samples, task_.setup().dataset->next(cursor, task_.setup().settings.run.batch));
   write_area(area(index), samples, cursor);
@@ -182,6 +183,7 @@ void TrainingKeeper::copy_untouched(const State& from, State& to) const {
 
 void TrainingKeeper::carry_out(const std::vector<const guard::Fault*>& faults, State& state) {
   for (const guard::Fault* fault : faults) {
+    lie(*fault, liar_.get(), *pulse_);
     if (fault->act != guard::Act::flip_state) continue;
     for (const store::StateTensor& tensor : state.list()) {
       if (tensor.bytes.empty() || tensor.name.find(fault->tensor) == std::string::npos) continue;

@@ -2,6 +2,7 @@
 // on the CPU.
 #pragma once
 
+#include "device/liar.h"
 #include "train/optimizer.h"
 #include "train/task.h"
 
@@ -35,6 +36,7 @@ class TrainingKeeper : public guard::KeeperTask {
   int threads_;
   guard::Memory memory_;
   guard::Pulse* pulse_ = nullptr;
+  std::unique_ptr<device::Liar> liar_;  // where faults are ordered
   std::unique_ptr<device::Device> device_;
   std::vector<std::unique_ptr<State>> states_;
   std::vector<std::vector<device::Buffer>> slots_;  // by worker

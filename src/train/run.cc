@@ -126,7 +126,14 @@ Result<void> Run::begin() {
   }
   TRY_ASSIGN(metrics_, Metrics::open(directory_.metrics(), step_));
   TRY_ASSIGN(best_, store::read_best(directory_));
-  return checkpoint(true);
+  if (const Result<void> written = checkpoint(true); !written.ok()) {
+    if (setup_.resumed && written.error().kind == ErrorKind::world) {
+      log_warning("no checkpoint could be written: {}; going on from memory", written.error().message);
+    } else {
+      return written.error();
+    }
+  }
+  return {};
 }
 
 Result<void> Run::settle() {

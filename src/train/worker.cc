@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "train/area.h"
+#include "train/lies.h"
 
 namespace godwit::train {
 
@@ -16,7 +17,7 @@ Result<void> TrainingWorker::prepare(const guard::Memory& memory, int worker, gu
   memory_ = memory;
   pulse_ = &pulse;
   pulse.enter(Phase::preparing, 0);
-  TRY_ASSIGN(device_, device::Device::open(options_));
+  TRY_ASSIGN(device_, open_device(options_, pulse, liar_));
   std::vector<State*> states;
   for (std::byte* base : memory.states) {
     TRY_ASSIGN(auto state, State::over(*device_, *task_.setup().model, task_.layout(), base));
@@ -57,6 +58,7 @@ Result<Area> TrainingWorker::read(std::size_t area) const {
 Result<guard::Answer> TrainingWorker::propose(const guard::Order& order, const std::function<bool()>& interrupted) {
   step_ = order.step;
   device_->spoil_no_longer();
+  if (liar_) liar_->disarm();
   poison_ = nullptr;
   spoil(pulse_->enter(Phase::forward, order.step));
   TRY_ASSIGN(const Area area, read(order.area));
@@ -101,6 +103,7 @@ Result<guard::WorkerTask::Evaluated> TrainingWorker::evaluate(const guard::Order
 void TrainingWorker::spoil(const std::vector<const guard::Fault*>& faults) {
   for (const guard::Fault* fault : faults) {
     if (fault->act == guard::Act::poison) poison_ = fault;
+    lie(*fault, liar_.get(), *pulse_);
     if (fault->act != guard::Act::spoil) continue;
     const auto told = [this, fault](const godwit_spoilt& spoilt) {
       pulse_->tell(*fault, fmt::format("op {} row {} column {}: {} became {} (rms of the row {})", spoilt.op, spoilt.row, spoilt.column,

@@ -1,6 +1,7 @@
 // The worker's part of training: the gradient of the samples it is told to take, on its device.
 #pragma once
 
+#include "device/liar.h"
 #include "train/area.h"
 #include "train/gradient.h"
 #include "train/task.h"
@@ -29,6 +30,7 @@ class TrainingWorker : public guard::WorkerTask {
   device::DeviceOptions options_;
   guard::Memory memory_;
   guard::Pulse* pulse_ = nullptr;
+  std::unique_ptr<device::Liar> liar_;  // where faults are ordered
   std::unique_ptr<device::Device> device_;
   std::vector<std::unique_ptr<State>> states_;
   std::vector<device::Buffer> slots_;

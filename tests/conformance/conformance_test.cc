@@ -105,10 +105,8 @@ struct Case {
   }
 };
 
-class Conformance : public testing::TestWithParam<std::string> {
+class ConformanceBase : public testing::Test {
  protected:
-  static void run_all(bool verify);
-
   // Runs the case on the device and compares; returns the name of the kernel.
   static std::string check(device::Device& device, const Case& one, bool verify) {
     const std::vector<TensorType> output_types = one.outputs();
@@ -190,6 +188,12 @@ class Conformance : public testing::TestWithParam<std::string> {
   }
 };
 
+class Conformance : public ConformanceBase, public testing::WithParamInterface<std::string> {
+ protected:
+  static void run_all(bool verify);
+};
+using ConformanceOfTheReference = ConformanceBase;
+
 TEST_P(Conformance, EveryOpHasTheReferencesBits) {
   run_all(false);
 }
@@ -229,6 +233,20 @@ void Conformance::run_all(bool verify) {
   std::printf("%s on %s\n", backend_name().c_str(), device.name().c_str());
   for (const auto& [op, names] : kernels) {
     for (const auto& [name, count] : names) std::printf("  %-32s %-28s %d cases\n", op.c_str(), name.c_str(), count);
+  }
+}
+
+// The backend of the references has them by definition; what could go wrong is what lies around them.
+TEST_F(ConformanceOfTheReference, OrdinaryValues) {
+  auto opened = device::Device::open({.backend = "reference", .threads = 1, .isa = ""});
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  for (const Op* op : program::all_ops()) {
+    const std::vector<Example> examples = op->examples();
+    for (std::size_t i = 0; i < examples.size(); ++i) {
+      const std::vector<Weight> weights = weights_of(*op, examples[i]);
+      const bool rounded = !op->rounds.empty() && i % 2 == 1;
+      EXPECT_EQ(check(**opened, {*op, examples[i], Values::ordinary, i + 1, weights[i % weights.size()], rounded}, false), "reference");
+    }
   }
 }
 

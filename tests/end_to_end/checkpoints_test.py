@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A damaged checkpoint could be trusted, or end the run. It must be found, named, and the newest good one taken; the end is the same."""
+import json
 import random
 import shutil
 
@@ -40,6 +41,31 @@ def main():
         assert "checkpoint 40" in err and "30" in err, f"{kind}: the run does not say which checkpoint it refused and which it took:\n{err}"
         assert digest(damaged) == wanted, kind
         print(f"{kind} in {victim.name}: found, and the run ends in the same digest")
+    # What else a run's directory says: each file spoilt alone, found, and named.
+    def without(lines, number):
+        return lines[:number] + lines[number + 1:]
+
+    def spoilt(name, change):
+        directory = scratch.path / "spoilt"
+        shutil.rmtree(directory, ignore_errors=True)
+        shutil.copytree(whole, directory)
+        file = directory / name
+        file.write_text("".join(change(file.read_text().splitlines(keepends=True))))
+        return run("verify", directory, expect=3)[0]
+
+    assert "metrics.jsonl: line 6: step 7 follows step 5" in spoilt("metrics.jsonl", lambda lines: without(lines, 5))
+    assert "its first line is of step 2" in spoilt("metrics.jsonl", lambda lines: lines[1:])
+    assert "metrics.jsonl: line 4: step 3 follows step 3" in spoilt("metrics.jsonl", lambda lines: lines[:3] + lines[2:])
+    assert "metrics.jsonl: line 41" in spoilt("metrics.jsonl", lambda lines: lines + ["{}\n"])
+    assert "goes up to step 40, the journal up to step 39" in spoilt("journal/journal.jsonl", lambda lines: lines[:-1])
+    assert "the journal has no line for step 40" in spoilt("journal/journal.jsonl", lambda lines: lines[:-1])
+    assert "of which there is no checkpoint" in spoilt("best.json", lambda lines: ['{"step": 39, "validation_loss": 1.5}'])
+    best = json.loads((whole / "best.json").read_text())
+    assert f"gives step {best['step']} the validation loss 1.5" in spoilt(
+        "best.json", lambda lines: [json.dumps({"step": best["step"], "validation_loss": 1.5})])
+    assert "BAD   config.toml" in spoilt("config.toml", lambda lines: ["nothing\n"])
+    assert "BAD   model" in spoilt("model/config.json", lambda lines: lines[:-1])
+    print("every other file of a run: read and compared")
     tampered = scratch.path / "tampered"
     shutil.copytree(whole, tampered)
     journal = tampered / "journal" / "journal.jsonl"

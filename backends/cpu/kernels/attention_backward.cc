@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "attention_check.h"
 #include "attention_tile.h"
 #include "functions.h"
 #include "kernel.h"
@@ -44,6 +45,7 @@ struct Head {
   const float* m;
   const float* l;
   std::int64_t ml_stride;
+  std::int64_t first_row;  // of the sample, in the op's results
   std::int64_t rows;
   float* dq;
   std::int64_t dq_stride;
@@ -106,8 +108,14 @@ class SumRows {
 template <typename Dot>
 class Backward {
  public:
-  Backward(Carve& carve, const Shape& shape)
-      : shape_(shape),
+  Backward(Carve& carve, const Shape& shape, const Draws& draws)
+      : draws_(draws),
+        key_factors_(carve, draws.verify, shape.key()),
+        value_factors_(carve, draws.verify, shape.value),
+        key_weights_(carve.take<float>(draws.verify ? gemm::factor_vectors * weights_width : 0)),
+        dk_expected_(carve.take<float>(draws.verify ? gemm::factor_vectors * weights_width : 0)),
+        dv_expected_(carve.take<float>(draws.verify ? gemm::factor_vectors * weights_width : 0)),
+        shape_(shape),
         key_words_(WordRows<Dot>::width_of(shape.key())),
         value_words_(WordRows<Dot>::width_of(shape.value)),
         key_width_(round_up(shape.key(), lanes)),
@@ -137,7 +145,11 @@ class Backward {
       ds_by_step_ = reinterpret_cast<Word*>(ds_);
       ds_by_row_ = reinterpret_cast<Word*>(ds_);
     }
+    for (std::int64_t n = 0; draws.verify && n <= segment / lanes; ++n)
+      dq_bounds_.emplace_back(std::max<std::int64_t>(n, 1) * lanes, gemm::segment, shape.key());
   }
+  // What spoils the next item, or null.
+  void aim(const AttentionAim* aim) { aim_ = aim; }
 
   void run(const Head<Dot>& head, const Item& item, float scale) {
     switch (item.part) {
@@ -161,15 +173,18 @@ class Backward {
   };
 
   void whole(const Head<Dot>& head, float scale) {
+    begin_dkv();
     for (std::int64_t row = 0; row < head.rows; row += block_rows) {
       static_assert(block_rows == panel_keys);  // a block is the first to see the panel of its own rows
       pack_panel(head, row, std::min(head.rows, row + block_rows), row);
       const Block block = load_block(head, row, head.rows, 0, head.rows);
       make(head, block, scale, Reads::row_and_key);
       multiply_dq(block);
+      if (looks()) look_at_dq(head, block);
       write_dq(head, block);
       multiply_dkv(block);
     }
+    if (looks()) look_at_dkv(head, 0, head.rows);
     write_dkv(head, 0, head.rows);
   }
 
@@ -184,6 +199,7 @@ class Backward {
         const Block block = load_block(head, row, end, first_key, end_key);
         make(head, block, scale);
         multiply_dq(block);
+        if (looks()) look_at_dq(head, block);
         dq_tree_.take(dq_, row - begin, block.rows, s, s == last);
         if (s == last) write_dq(head, block);
       }
@@ -198,11 +214,13 @@ class Backward {
     dv_tree_.clear();
     for (std::int64_t s = begin / segment; s <= last; ++s) {
       const std::int64_t end_row = std::min(head.rows, (s + 1) * segment);
+      begin_dkv();
       for (std::int64_t row = std::max(begin, s * segment); row < end_row; row += block_rows) {
         const Block block = load_block(head, row, end_row, begin, end);
         make(head, block, scale);
         multiply_dkv(block);
       }
+      if (looks()) look_at_dkv(head, begin, end);
       dk_tree_.take(dk_, 0, end - begin, s, s == last);
       dv_tree_.take(dv_, 0, end - begin, s, s == last);
       dk_tree_.note(s);
@@ -221,10 +239,131 @@ class Backward {
     const WordRows<Dot> keys = {Dot::per_word == 1 ? pairs : unpaired_, key_words_};
     for (std::int64_t i = 0; i < count; ++i) gather_row(keys, i, head.key_left, head.key_right, begin + i);
     transpose_rows(keys, count, keys_ + at * key_words_);
+    if (draws_.checks()) {
+      key_factors_.add(keys, at, draws_.keys);
+      float* to = key_weights_ + at;
+      float* const vectors[3] = {to, to + weights_width, to + 2 * weights_width};
+      gemm::factors_down<typename Dot::Element>(matrix_of(keys.words, keys.width * 4), shape_.key(), count, draws_.width, vectors);
+    }
     if constexpr (Dot::per_word == 2) pair_rows(keys, count, shape_.key(), pairs);
     const WordRows<Dot> values = {unpaired_, value_words_};
     for (std::int64_t i = 0; i < count; ++i) gather_row(values, i, head.value, {}, begin + i);
     transpose_rows(values, count, values_ + at * value_words_);
+    if (draws_.checks()) value_factors_.add(values, at, draws_.keys);
+  }
+
+  // Checks and strikes --------------------------------------------------------------------------------------------------------
+
+  [[nodiscard]] bool looks() const { return draws_.inspection != nullptr; }
+  [[nodiscard]] bool hit(int which, const Block& block) const {
+    return aim_ != nullptr && aim_->open() && aim_->which == which && aim_->row >= block.row && aim_->row < block.row + block.rows &&
+           aim_->segment == block.key / segment;
+  }
+  void strike(float* c, std::int64_t stride, std::int64_t row, std::int64_t all_rows, std::int64_t width, std::int64_t columns,
+              const std::vector<float>& earlier, std::int64_t result_row) const {
+    int first = 0;
+    int rows = 0;
+    for (; first + (rows = rows_of_tile(all_rows - first)) <= row; first += rows) {
+    }
+    strike_tile(*aim_->strike, c, stride, first, rows, width, columns, static_cast<int>(row),
+                static_cast<std::int64_t>(aim_->column * static_cast<double>(columns)), earlier, result_row + first);
+  }
+
+  // Scores (0) and dP (1), whose left operands' rows are `left`.
+  void look_at_scores(const Head<Dot>& head, const Block& block, int which, const WordRows<Dot>& left, const ScoreFactors<Dot>& factors,
+                      float* c, const std::vector<float>& earlier) const {
+    const std::int64_t first_row = head.first_row + block.row;
+    if (hit(which, block) && !earlier.empty())
+      strike(c, score_stride, aim_->row - block.row, block.rows, panel_keys, block.seen(aim_->row - block.row), earlier, first_row);
+    if (!draws_.checks()) return;
+    for (int i = 0, rows = 0; i < block.rows; i += rows) {
+      rows = rows_of_tile(block.rows - i);
+      factors.check(*draws_.inspection, 0, left.words + i * left.width, left.width, rows, c + i * score_stride, block.seen(i + rows - 1),
+                    draws_.keys, [&](int k) { return first_row + i + k; });
+    }
+  }
+
+  void look_at_dq(const Head<Dot>& head, const Block& block) {
+    const std::int64_t first_row = head.first_row + block.row;
+    if (hit(2, block) && !earlier_dq_.empty())
+      strike(dq_, key_width_, aim_->row - block.row, block.rows, tile_vectors * lanes, shape_.key(), earlier_dq_, first_row);
+    if (!draws_.checks()) return;
+    constexpr std::int64_t stride = score_stride / Dot::per_word;
+    const float* f = key_weights_;
+    for (int i = 0, rows = 0; i < block.rows; i += rows) {
+      rows = rows_of_tile(block.rows - i);
+      const std::int64_t keys = block.seen(i + rows - 1);
+      check_tile<typename Dot::Element>(*draws_.inspection, 0, matrix_of(ds_by_row_ + i * stride, stride * 4), rows, keys,
+                                        {{f, f + weights_width, f + 2 * weights_width}}, dq_ + i * key_width_, key_width_, shape_.key(),
+                                        draws_.width, dq_bounds_[static_cast<std::size_t>((keys + lanes - 1) / lanes)],
+                                        [&](int k) { return first_row + i + k; });
+    }
+  }
+
+  void begin_dkv() {
+    if (aim_ != nullptr && aim_->open()) [[unlikely]] {
+      earlier_dk_.assign(dk_, dk_ + segment * key_width_);
+      earlier_dv_.assign(dv_, dv_ + segment * value_width_);
+    }
+    if (!draws_.checks()) return;
+    std::fill_n(dk_expected_, gemm::factor_vectors * weights_width, 0.0f);
+    std::fill_n(dv_expected_, gemm::factor_vectors * weights_width, 0.0f);
+  }
+  // What the block's rows add to dk · r and dvalue · r.
+  void expect_dkv(const Block& block) {
+    alignas(64) float weights[2][gemm::factor_vectors][64];
+    const auto weigh = [&](const WordRows<Dot>& rows, std::int64_t width, float (&to)[gemm::factor_vectors][64]) {
+      float* const vectors[3] = {to[0], to[1], to[2]};
+      gemm::factors_down<typename Dot::Element, true>(matrix_of(rows.words, rows.width * 4), width, block.rows, draws_.width, vectors);
+    };
+    weigh(queries_, shape_.key(), weights[0]);
+    weigh(outputs_, shape_.value, weights[1]);
+    for (std::int64_t j = 0; j < block.keys; j += lanes) {
+      const auto add = [&](const Word* left, const float (&weight)[gemm::factor_vectors][64], float* expected) {
+        F32 sum[3];
+        for (int h = 0; h < 3; ++h) sum[h] = load(expected + h * weights_width + j);
+        const auto row = [&](int i, F32 x) __attribute__((always_inline)) {
+          sum[0] = fma(x, set1(weight[0][i]), sum[0]);
+          sum[1] = fma(x, set1(weight[1][i]), sum[1]);
+          sum[2] = fma(x * x, set1(weight[2][i]), sum[2]);
+        };
+        for (int i = 0; i < block.rows; i += static_cast<int>(Dot::per_word)) {
+          const I32 words = load_words(left + i / Dot::per_word * score_stride + j);
+          if constexpr (Dot::per_word == 1) {
+            row(i, from_bits(words));
+          } else {
+            row(i, gemm::even_of(words));
+            if (i + 1 < block.rows) row(i + 1, gemm::odd_of(words));
+          }
+        }
+        for (int h = 0; h < 3; ++h) store(expected + h * weights_width + j, sum[h]);
+      };
+      add(ds_by_step_, weights[0], dk_expected_);
+      add(p_by_step_, weights[1], dv_expected_);
+    }
+  }
+  void look_at_dkv(const Head<Dot>& head, std::int64_t begin, std::int64_t end) {
+    const std::int64_t count = end - begin;
+    const auto one = [&](int which, float* c, std::int64_t width, std::int64_t columns, const float* expected, std::vector<float>& earlier) {
+      if (aim_ != nullptr && aim_->open() && aim_->which == which && !earlier.empty())
+        strike(c, width, aim_->row - begin, count, tile_vectors * lanes, columns, earlier, head.first_row + begin);
+      if (!draws_.checks()) return;
+      const Bounds bounds(std::min(head.rows, segment), gemm::segment, columns);
+      for (std::int64_t j = 0; j < count; j += 8) {
+        const auto rows = static_cast<int>(std::min<std::int64_t>(8, count - j));
+        alignas(64) float got[2][lanes] = {};
+        weigh_rows(c + j * width, width, rows, columns, draws_.width, got[0], got[1]);
+        gemm::compare_rows(got[0], got[1], 1, 0, expected + j, expected + weights_width + j, rows, bounds.quick(),
+                           [&](std::int64_t i, gemm::Weighed is, gemm::Weighed should) {
+                             const double weight = static_cast<double>(expected[2 * weights_width + j + i]);
+                             const gemm::Verdict verdict = gemm::judge(is, should, bounds.of(weight));
+                             if (verdict.doubtful)
+                               draws_.inspection->doubt(1, head.first_row + begin + j + i, verdict.difference, verdict.bound);
+                           });
+      }
+    };
+    one(3, dk_, key_width_, shape_.key(), dk_expected_, earlier_dk_);
+    one(4, dv_, value_width_, shape_.value, dv_expected_, earlier_dv_);
   }
 
   // What a block reads of row t: as a query row, and as a key.
@@ -283,8 +422,13 @@ class Backward {
   // P and dS; +0 where a row does not see, up to the block's longest row. The finish of z and dP may be left out: a zero's sign can be
   // seen in neither the exponential nor dP − D's place in a sum. `next`: what the next block will read.
   void make(const Head<Dot>& head, const Block& block, float scale, Reads next = Reads::row) {
+    if (aim_ != nullptr && aim_->open()) [[unlikely]] remember(block);
     multiply_scores(block, queries_, keys_, shape_.key(), p_);
     multiply_scores(block, outputs_, values_, shape_.value, ds_);
+    if (looks()) {
+      look_at_scores(head, block, 0, queries_, key_factors_, p_, earlier_p_);
+      look_at_scores(head, block, 1, outputs_, value_factors_, ds_, earlier_ds_);
+    }
     const std::int64_t longest = round_up(block.seen(block.rows - 1), lanes);
     const F32 factor = set1(scale);
     for (int i = 0; i < block.rows; ++i) {
@@ -319,6 +463,12 @@ class Backward {
       }
     }
     if constexpr (Dot::per_word == 2) cast_block(block, longest);
+  }
+
+  void remember(const Block& block) {
+    earlier_p_.assign(p_, p_ + block.rows * score_stride);
+    earlier_ds_.assign(ds_, ds_ + block.rows * score_stride);
+    earlier_dq_.assign(dq_, dq_ + block.rows * key_width_);
   }
 
   // P and dS as bf16: dS in pairs of keys for dq, both in pairs of rows for dk and dvalue.
@@ -362,6 +512,7 @@ class Backward {
 
   // Takes the block's rows into the chains of its keys. Tiles of keys beside the diagonal begin at the row that sees their first key.
   void multiply_dkv(const Block& block) {
+    if (draws_.checks()) expect_dkv(block);
     for (std::int64_t j = 0, rows = 0; j < block.keys; j += rows) {
       rows = rows_of_tile(block.keys - j);
       const std::int64_t before = block.key + j - block.row;  // rows of the block that see none of the tile
@@ -414,6 +565,17 @@ class Backward {
     }
   }
 
+  static constexpr std::int64_t weights_width = segment + 64;
+
+  Draws draws_;
+  ScoreFactors<Dot> key_factors_;
+  ScoreFactors<Dot> value_factors_;
+  float* key_weights_;  // of dq: every key · r by halves, |key|²
+  float* dk_expected_;  // by key: what dk · r should be so far, by halves, and what its products weigh
+  float* dv_expected_;
+  std::vector<Bounds> dq_bounds_;
+  const AttentionAim* aim_ = nullptr;
+  std::vector<float> earlier_p_, earlier_ds_, earlier_dq_, earlier_dk_, earlier_dv_;  // what a missing tile leaves
   Shape shape_;
   std::int64_t key_words_;    // of a key, in words, rounded up
   std::int64_t value_words_;  // of a value
@@ -448,13 +610,16 @@ struct Places {
   float* rotary;  // [rows][heads][rotary]: each head's part of dk_pe
   std::vector<Backward<Dot>> threads;
   std::int64_t bytes;
+  Draws draws;
 
-  Places(const Call& call, const Shape& shape, std::byte* base) {
-    Carve carve(base);
+  Places(const Call& call, const Shape& shape, std::byte* base) : Places(call, shape, Carve(base)) {}
+
+ private:
+  Places(const Call& call, const Shape& shape, Carve carve) : draws(carve, call, std::max(shape.key(), shape.value)) {
     // A whole sample is one item; a longer one two for every most_stretch rows.
     items = carve.take<Item>(shape.samples + 2 * (shape.rows / most_stretch + shape.rows / segment + 1));
     rotary = carve.take<float>(shape.rows * shape.heads * shape.rotary);
-    for (int i = 0; i < call.pool->threads(); ++i) threads.emplace_back(carve, shape);
+    for (int i = 0; i < call.pool->threads(); ++i) threads.emplace_back(carve, shape, draws);
     bytes = carve.used();
   }
 };
@@ -490,6 +655,36 @@ void run_as(const Call& call) {
       places.items[count++] = {s, Part::keys, begin};
     }
   }
+  places.draws.draw();
+  if (places.draws.checks()) {
+    places.draws.inspection->count(0);
+    places.draws.inspection->count(1);
+  }
+  AttentionAim aim;
+  if (places.draws.strike() != nullptr && count * heads > 0) {
+    Chance chance = places.draws.strike()->chance;
+    aim.item = chance.below(count * heads);
+    const Item& item = places.items[aim.item / heads];
+    const std::int64_t rows = samples[item.sample + 1] - samples[item.sample];
+    const std::int64_t stretch = std::min(rows - item.begin, item.part == Part::whole ? rows : most_stretch);
+    const int whole[] = {0, 1, 2, 3, 4}, by_rows[] = {0, 1, 2}, by_keys[] = {0, 1, 3, 4};
+    switch (item.part) {
+      case Part::whole:
+        aim.which = whole[chance.below(5)];
+        break;
+      case Part::rows:
+        aim.which = by_rows[chance.below(3)];
+        break;
+      case Part::keys:
+        aim.which = by_keys[chance.below(4)];
+        break;
+    }
+    const bool later_rows = item.part == Part::keys && aim.which < 3;
+    aim.row = item.begin + chance.below(later_rows ? rows - item.begin : stretch);
+    aim.segment = item.part == Part::rows ? chance.below(aim.row / segment + 1) : item.begin / segment;
+    aim.column = chance.real();
+    aim.strike = places.draws.strike();
+  }
   call.pool->each(count * heads, [&](std::int64_t index, int thread) {
     const Item& item = places.items[index / heads];
     const std::int64_t h = index % heads;
@@ -508,6 +703,7 @@ void run_as(const Call& call) {
                          .m = call.in[4].f32() + row * heads + h,
                          .l = call.in[5].f32() + row * heads + h,
                          .ml_stride = heads,
+                         .first_row = row,
                          .rows = samples[item.sample + 1] - row,
                          .dq = call.out[0].f32() + q_at,
                          .dq_stride = heads * shape.key(),
@@ -515,7 +711,9 @@ void run_as(const Call& call) {
                          .dkv_stride = heads * shape.kv(),
                          .d_rotary = places.rotary + (row * heads + h) * shape.rotary,
                          .d_rotary_stride = heads * shape.rotary};
-    places.threads[static_cast<std::size_t>(thread)].run(head, item, scale);
+    Backward<Dot>& own = places.threads[static_cast<std::size_t>(thread)];
+    own.aim(aim.strike != nullptr && aim.item == index ? &aim : nullptr);
+    own.run(head, item, scale);
   });
 
   float* dk_pe = call.out[2].f32();

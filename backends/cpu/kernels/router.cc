@@ -1,7 +1,10 @@
 // Chooses each token's experts by sigmoid(logits) + bias within the best groups, and weighs them.
 #include <algorithm>
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <limits>
+#include <vector>
 
 #include "functions.h"
 #include "kernel.h"
@@ -41,7 +44,80 @@ std::int64_t workspace(const Call& call) {
   return thread_bytes(call) * call.pool->threads();
 }
 
+// (score descending, index ascending)
+bool better(const float* score, std::int64_t a, std::int64_t b) {
+  return score[a] > score[b] || (score[a] == score[b] && a < b);
+}
+
+// A row of choices against its own scores s, c and the scores of the groups: in order, within the groups that fewer than top_groups are
+// better than, and none that was left out better than the worst chosen; the weights by bits.
+void check_row(const Call& call, std::int64_t row, const float* s, const float* c, const float* group_scores) {
+  const std::int64_t experts = call.in[0].width();
+  const std::int64_t top_k = call.integer("top_k");
+  const std::int64_t groups = call.integer("groups");
+  const std::int64_t top_groups = call.integer("top_groups");
+  const std::int64_t group_size = experts / groups;
+  const std::int32_t* chosen = call.out[0].i32() + row * top_k;
+  const float* weights = call.out[1].f32() + row * top_k;
+  const auto open = [&](std::int64_t expert) {
+    if (groups == 1) return true;
+    std::int64_t before = 0;
+    for (std::int64_t g = 0; g < groups; ++g) before += better(group_scores, g, expert / group_size);
+    return before < top_groups;
+  };
+  const auto doubt = [&](int output) { call.inspection->doubt(output, row, std::numeric_limits<double>::infinity(), 0); };
+  std::int64_t worst = -1;
+  float total = 0.0f;
+  for (std::int64_t k = 0; k < top_k; ++k) {
+    const std::int64_t expert = chosen[k];
+    if (expert < 0 || expert >= experts || (k > 0 && expert <= chosen[k - 1]) || !open(expert)) return doubt(0);
+    if (worst < 0 || better(c, worst, expert)) worst = expert;
+    total = total + s[expert];
+  }
+  std::int64_t k = 0;
+  for (std::int64_t expert = 0; expert < experts; ++expert) {
+    if (k < top_k && chosen[k] == expert) {
+      ++k;
+    } else if (worst >= 0 && better(c, expert, worst) && open(expert)) {
+      return doubt(0);
+    }
+  }
+  const bool normalize = call.integer("normalize") != 0;
+  const float scaling = call.real32("scaling");
+  for (k = 0; k < top_k; ++k) {
+    const float expected = (normalize ? s[chosen[k]] / (total + 1e-20f) : s[chosen[k]]) * scaling;
+    if (std::bit_cast<std::uint32_t>(weights[k]) != std::bit_cast<std::uint32_t>(expected) && (expected == expected || weights[k] == weights[k]))
+      return doubt(1);
+  }
+}
+
+// Spoils one weight or one choice of a row.
+void strike_row(const Call& call, std::int64_t row, const Strike& strike, Chance chance) {
+  const std::int64_t top_k = call.integer("top_k");
+  const auto at = static_cast<int>(chance.below(top_k));
+  float* weights = call.out[1].f32() + row * top_k;
+  std::int32_t* chosen = call.out[0].i32() + row * top_k;
+  const bool choice = chance.below(2) == 1 && (strike.kind == GODWIT_SPOIL_BIT || strike.kind == GODWIT_SPOIL_BITS);
+  if (choice) {
+    const std::int32_t before = chosen[at];
+    chosen[at] ^= static_cast<std::int32_t>(1u << (strike.bit >= 0 ? strike.bit : static_cast<int>(chance.below(32))));
+    return strike.tell(row, at, before, chosen[at], 0);
+  }
+  const std::vector<float> before(weights, weights + top_k);
+  const Tile tile{weights, top_k, 1, static_cast<int>(top_k)};
+  if (!spoil_tile(tile, strike, 0, at, nullptr, nullptr, nullptr)) return;
+  tell_strike(strike, tile, before, row, 0, [&](std::int64_t) {
+    double squares = 0;
+    for (const float weight : before) squares += static_cast<double>(weight) * static_cast<double>(weight);
+    return std::sqrt(squares / static_cast<double>(top_k));
+  });
+}
+
 void run(const Call& call) {
+  const Strike* strike = call.inspection == nullptr ? nullptr : call.inspection->strike;
+  const bool checks = call.inspection != nullptr && call.inspection->verify;
+  Chance chance = strike == nullptr ? Chance() : strike->chance;
+  const std::int64_t struck_row = strike == nullptr || call.in[0].rows() == 0 ? -1 : chance.below(call.in[0].rows());
   const std::int64_t experts = call.in[0].width();
   const float* bias = call.in[1].f32();
   const std::int64_t top_k = call.integer("top_k");
@@ -108,8 +184,13 @@ void run(const Call& call) {
         if (normalize) weights[k] = weights[k] / (total + 1e-20f);
         weights[k] = weights[k] * scaling;
       }
+      if (row == struck_row) [[unlikely]] strike_row(call, row, *strike, chance);
+      if (checks) check_row(call, row, s, c, group_scores);
     }
   });
+  if (!checks) return;
+  call.inspection->count(0);
+  call.inspection->count(1);
 }
 
 }  // namespace

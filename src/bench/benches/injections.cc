@@ -15,7 +15,7 @@ namespace {
 constexpr std::int64_t injections_each_round = 100'000;
 constexpr std::int64_t clean_each_round = 1'000'000;
 constexpr std::uint64_t seed = 20260;  // of everything: a red run can be had again
-constexpr double flops_most = 4e6;     // of a case that many thousand runs can afford
+constexpr double flops_most = 2e7;     // of a case that many thousand runs can afford
 constexpr double seconds_each = 6;
 
 struct Count {
@@ -158,13 +158,18 @@ std::vector<Part> parts_of_mini() {
   grouped(192, 256, 10);
   grouped(256, 192, 5);
   const program::Attributes heads = {{"heads", std::int64_t{4}}, {"nope", std::int64_t{64}}, {"value", std::int64_t{64}}, {"scale", 0.1}};
-  parts.push_back({"attention", {{1024, 4 * 96}, {1024, 4 * 128}, {1024, 32}}, 6, heads});
+  const program::Shape q{1024, 4 * 96}, kv{1024, 4 * 128}, k_pe{1024, 32}, o{1024, 4 * 64}, ml{1024, 4};
+  parts.push_back({"attention", {q, kv, k_pe}, 6, heads});
+  parts.push_back({"attention_backward", {q, kv, k_pe, o, ml, ml, o}, 6, heads});
   return parts;
 }
 program::Example example_of(const Part& part, program::Dtype dtype) {
   const program::Op& op = *program::find_op(part.op);
   program::Example example{.inputs = {}, .attributes = part.attributes};
-  for (const program::Shape& shape : part.shapes) example.inputs.push_back({dtype, shape});
+  for (const program::Shape& shape : part.shapes) {
+    const bool result = example.inputs.size() >= 3;  // of attention itself: f32 whatever the products' operands are
+    example.inputs.push_back({result ? program::Dtype::f32 : dtype, shape});
+  }
   const bool grouped = part.op.starts_with("grouped");
   if (op.inputs.size() > part.shapes.size()) example.inputs.push_back({program::Dtype::i32, {grouped ? 16 * 4 + 1 : 4 + 1}});
   return example;
