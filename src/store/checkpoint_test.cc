@@ -581,7 +581,7 @@ TEST(Checkpoint, AChildThatMayOnlyReadTheStateWritesIt) {
   for (StateTensor& tensor : memory.list) {
     const std::size_t size = std::max<std::size_t>(tensor.bytes.size(), 1);
     auto* at = static_cast<std::byte*>(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-    std::memcpy(at, tensor.bytes.data(), tensor.bytes.size());
+    if (!tensor.bytes.empty()) std::memcpy(at, tensor.bytes.data(), tensor.bytes.size());
     ASSERT_EQ(::mprotect(at, size, PROT_READ), 0);
     tensor.bytes = std::span(at, tensor.bytes.size());
     mapped.emplace_back(at, size);
