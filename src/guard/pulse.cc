@@ -12,7 +12,7 @@ std::vector<const Fault*> Pulse::enter(Phase phase, std::uint64_t step) {
 
 std::vector<const Fault*> Pulse::op(std::string_view name) {
   beat();
-  return faults() ? faults_->pass(here(name)) : std::vector<const Fault*>();
+  return faults() && !name.empty() ? faults_->pass(here(name)) : std::vector<const Fault*>();
 }
 
 void Pulse::tell(const Fault& fault, std::string_view what) {

@@ -29,7 +29,7 @@ class Pulse {
   void beat() { cell_->beats.fetch_add(1, std::memory_order_relaxed); }
   // Enters a phase of a step: a beat, and a fault point. Faults handed back are for the caller to carry out.
   std::vector<const Fault*> enter(Phase phase, std::uint64_t step);
-  // An op begins: the same, without a change of phase.
+  // An op begins: the same, without a change of phase. Without a name: a beat.
   std::vector<const Fault*> op(std::string_view name);
   void tell(const Fault& fault, std::string_view what);
 

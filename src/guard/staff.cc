@@ -191,7 +191,7 @@ void Staff::take(Post& post, const std::string& bytes, std::vector<Event>& event
       for (const Json& each : *missing) post.unconfined.push_back(each.is_string() ? each.string() : "");
     }
   } else {
-    post.failures = 0;
+    post.failures = post.killed_in_a_row = 0;
   }
   post.state = Post::State::idle;
   post.idle_since = monotonic_seconds();
@@ -247,8 +247,13 @@ void Staff::end(Post& post, const Ending& ending, std::vector<Event>& events) {
   post.child.reset();
   post.link.close();
   post.state = Post::State::absent;
-  ++post.failures;
-  post.spawn_at = monotonic_seconds() + pause_before(post.failures);
+  // Whoever is killed from outside may begin again at once; only a little later if that happens all the time.
+  if (event.outside) {
+    post.spawn_at = monotonic_seconds() + (post.killed_in_a_row++ == 0 ? 0 : 0.05);
+  } else {
+    ++post.failures;
+    post.spawn_at = monotonic_seconds() + pause_before(post.failures);
+  }
   events.push_back(std::move(event));
 }
 

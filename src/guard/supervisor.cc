@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "guard/disk_faults.h"
 #include "guard/messages.h"
 
 namespace godwit::guard {
@@ -130,6 +131,7 @@ Result<void> Supervisor::load(std::uint64_t before, KeeperTask::Loaded& loaded) 
   TRY_ASSIGN(const Json done, keep(std::move(order)));
   TRY_ASSIGN(loaded, loaded_from(done));
   counters_["checkpoints_refused"] += loaded.refused.size();
+  if (!loaded.refused.empty()) recorded_at_ = 0;
   committed_ = to;
   previous_.reset();
   made_.reset();
@@ -227,6 +229,11 @@ Result<std::optional<NextState>> Supervisor::make(std::uint64_t step) {
     }
     TRY_ASSIGN(Made made, made_from(*done));
     if (made.doubts.empty()) {
+      // Not before: as long as the whole is not judged, the samples may be at fault.
+      for (const Part& part : parts_) {
+        if (!part.standing) continue;
+        for (const int worker : decide(part.attempts, devices(), part.proof).quarantine) quarantine(worker, part.attempts);
+      }
       made_ = to;
       NextState next{step, state_digest(task_.digests(staff_.state(to))), std::move(made.facts), !poisoned_.empty(), poisoned_};
       if (next.skipped) {
@@ -371,7 +378,6 @@ void Supervisor::advance(std::size_t index, std::uint64_t step) {
   if (part.running != nullptr || part.standing) return;
   const std::vector<Device> there = devices();
   const Decision decision = decide(part.attempts, there, part.proof);
-  for (const int worker : decision.quarantine) quarantine(worker, part.attempts);
   if (decision.rung == Rung::accept) {
     if (!decision.why.empty()) log_warning("step {}, part {}: {}", step, index, decision.why);
     const Attempt& attempt = part.attempts[decision.attempt];
@@ -442,9 +448,8 @@ void Supervisor::answered(Post& post, const Json& content) {
       worker.distrust = true;
       fault(fmt::format("{}: {}", post.name(), attempt.why));
     } else {
-      const bool differs = std::ranges::any_of(part.attempts, [&](const Attempt& other) {
-        return other.outcome == Outcome::clean && !(other.checksum == attempt.checksum);
-      });
+      const bool differs = std::ranges::any_of(
+          part.attempts, [&](const Attempt& other) { return other.outcome == Outcome::clean && !(other.checksum == attempt.checksum); });
       if (differs) {
         ++counters_["findings"];
         worker.distrust = true;
@@ -532,6 +537,7 @@ void Supervisor::note_slow(int number, double seconds_per_sample) {
 
 void Supervisor::fault(const std::string& what) {
   ++counters_["faults"];
+  recorded_at_ = 0;  // told at once: the next fault may be this process's own
   open_faults_.emplace_back(monotonic_seconds(), what);
   log_warning("{}", what);
 }
@@ -691,7 +697,9 @@ Result<void> Supervisor::begin_writing(std::uint64_t step, const store::Retentio
   writing_state_ = committed_;
   writing_step_ = step;
   TRY_ASSIGN(writer_, staff_.fork_helper("godwit writer", [&]() -> int {
-    if (options_.faults) options_.faults->pass({Role::supervisor, -1, step, Phase::writing, {}, true});
+    DiskFaults disk(options_.checkpoints);
+    const Point point{Role::supervisor, -1, step, Phase::writing, {}, true};
+    if (options_.faults) disk.strike(*options_.faults, options_.faults->pass(point), point);
     std::byte* state = staff_.state(writing_state_);
     Result<void> written = store::write_checkpoint(options_.checkpoints, step, task_.list(state), task_.digests(state), task_.profile());
     if (written.ok()) written = store::apply_retention(options_.checkpoints, retention);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "guard/crew.h"
+#include "guard/disk_faults.h"
 #include "guard/story.h"
 #include "store/checkpoint.h"
 #include "store/ledger.h"
@@ -57,10 +58,8 @@ class Run {
   Result<void> step();           // propose, judge, commit
   // Lines of earlier commits are on the disk, or the disk is known to be behind and the run goes on from memory.
   Result<void> settle();
-  void point(guard::Phase phase) const {
-    if (faults_) faults_->pass({guard::Role::supervisor, -1, step_ + 1, phase, {}, true});
-  }
-  Result<void> evaluate();  // the state as it is, whose step has its line in the metrics
+  void point(guard::Phase phase, std::uint64_t step);  // faults on purpose
+  Result<void> evaluate();                             // the state as it is, whose step has its line in the metrics
   Result<void> checkpoint(bool wait);
   Result<RunResult> finish(bool finished);
   [[nodiscard]] bool due(std::int64_t every) const {
@@ -88,6 +87,7 @@ class Run {
   Figures figures_;
   double seconds_per_step_ = 0;
   bool behind_ = false;  // the journal
+  guard::DiskFaults disk_faults_{directory_.checkpoints()};
 };
 
 Result<void> Run::begin() {
@@ -134,6 +134,12 @@ Result<void> Run::begin() {
     }
   }
   return {};
+}
+
+void Run::point(guard::Phase phase, std::uint64_t step) {
+  if (!faults_) return;
+  const guard::Point at{guard::Role::supervisor, -1, step, phase, {}, true};
+  disk_faults_.strike(*faults_, faults_->pass(at), at);
 }
 
 Result<void> Run::settle() {
@@ -197,13 +203,13 @@ Result<void> Run::step() {
     }
   } else {
     TRY(settle());  // while this step was made, the line of the one before has had its time
-    point(guard::Phase::committing);
+    point(guard::Phase::committing, next.step);
     journal_->post({next.step, next.digest, next.skipped ? "skip" : "commit", next.note});
   }
   crew_->commit();
   step_ = next.step;
   digest_ = next.digest;
-  point(guard::Phase::committed);
+  point(guard::Phase::committed, step_);
   if (next.skipped) log_warning("step {} leaves its batch out: {}", step_, next.note);
   const double seconds = monotonic_seconds() - began;
   seconds_per_step_ = seconds_per_step_ == 0 ? seconds : 0.9 * seconds_per_step_ + 0.1 * seconds;
