@@ -48,6 +48,29 @@ LastMetrics last_metrics(const store::RunDirectory& run) {
   return found;
 }
 
+// What the supervisor tells, as far as it is what it should be: the file is replaced while we look, and a run may have been made by one
+// process alone.
+void add_guard(const store::RunDirectory& run, bool running, Json& json) {
+  json["workers"] = Json::array();
+  json["faults"] = 0;
+  const auto text = read_file(run.guard(), std::uint64_t{1} << 24);
+  if (!text.ok()) return;
+  const auto guard = parse_json(*text, "guard.json");
+  if (!guard.ok() || !guard->is_object()) return;
+  for (const auto& member : guard->items()) {
+    if (member.key == "step" || member.key == "state") continue;
+    json[member.key] = member.value;
+  }
+  const Json* state = guard->find("state");
+  if (json["state"] != "finished" && state != nullptr && *state == Json("waiting")) json["state"] = "waiting";
+  if (running || !json["workers"].is_array()) return;
+  for (Json& worker : json["workers"]) {
+    if (!worker.is_object()) continue;
+    worker["pid"] = nullptr;
+    if (worker.value("state", Json()) != Json("quarantined")) worker["state"] = "gone";
+  }
+}
+
 Result<Json> status_of(const store::RunDirectory& run) {
   if (!fs::exists(run.config())) return input_error("'{}' is not a run directory: it has no config.toml", run.root.string());
   const auto keys = train::all_config_keys();
@@ -63,9 +86,7 @@ Result<Json> status_of(const store::RunDirectory& run) {
   json["steps"] = steps;
   json["digest"] = journal.entries.empty() ? Json(nullptr) : Json(hex(journal.entries.back().digest));
   json["supervisor_pid"] = holder ? Json(holder->process) : Json(nullptr);
-  // One process does the work; it has no workers of its own.
-  json["workers"] = Json::array();
-  json["faults"] = 0;
+  add_guard(run, holder.has_value(), json);
   const LastMetrics metrics = last_metrics(run);
   for (const std::string_view key : shown_metrics) {
     if (metrics.last.contains(key)) json[key] = metrics.last[key];
@@ -84,6 +105,50 @@ Result<Json> status_of(const store::RunDirectory& run) {
   return json;
 }
 
+std::string text_or(const Json& object, std::string_view key, std::string_view otherwise) {
+  const Json* found = object.find(key);
+  return std::string(found != nullptr && found->is_string() ? std::string_view(found->string()) : otherwise);
+}
+double number_or_zero(const Json& object, std::string_view key) {
+  const Json* found = object.find(key);
+  return found != nullptr && found->is_number() ? found->get<double>() : 0;
+}
+
+// Workers, what went wrong and what it took to go on.
+std::string guard_text(const Json& s) {
+  std::string text;
+  if (s["workers"].is_array() && !s["workers"].empty()) {
+    text += fmt::format("{:<8}{:<12}{:>9}{:>10}{:>10}  {}\n", "worker", "state", "process", "samples", "CPU s", "device");
+    for (const Json& worker : s["workers"]) {
+      const double pid = number_or_zero(worker, "pid");
+      text += fmt::format("{:<8}{:<12}{:>9}{:>10}{:>10.1f}  {}\n", number_or_zero(worker, "number"), text_or(worker, "state", "?"),
+                          pid > 0 ? fmt::format("{}", pid) : "", number_or_zero(worker, "samples"), number_or_zero(worker, "cpu_s"),
+                          text_or(worker, "device", ""));
+      const std::string why = text_or(worker, "quarantined_because", text_or(worker, "trouble", ""));
+      if (!why.empty()) text += fmt::format("        {}\n", why);
+    }
+  }
+  if (number_or_zero(s, "faults") > 0) {
+    text +=
+        fmt::format("faults {}: {} processes begun anew, {} replays, {} findings, {} roll-backs, {} quarantined, {} batches left out\n",
+                    number_or_zero(s, "faults"), number_or_zero(s, "respawns"), number_or_zero(s, "replays"), number_or_zero(s, "findings"),
+                    number_or_zero(s, "rollbacks"), number_or_zero(s, "quarantined"), number_or_zero(s, "skipped"));
+  }
+  if (s.contains("goodput")) text += fmt::format("goodput {:.1f} %\n", 100 * number_or_zero(s, "goodput"));
+  if (const std::string rung = text_or(s, "rung", ""); !rung.empty()) text += fmt::format("now on the ladder: {}\n", rung);
+  if (const std::string waiting = text_or(s, "waiting_for", ""); !waiting.empty()) text += fmt::format("waiting: {}\n", waiting);
+  if (const Json* recoveries = s.find("recoveries"); recoveries != nullptr && recoveries->is_array() && !recoveries->empty()) {
+    constexpr std::size_t shown = 5;
+    text += "last recoveries\n";
+    for (std::size_t i = recoveries->size() - std::min(shown, recoveries->size()); i < recoveries->size(); ++i) {
+      const Json& each = (*recoveries)[i];
+      text += fmt::format("  step {:<8} {:>7.3f} s  {}\n", number_or_zero(each, "step"), number_or_zero(each, "seconds"),
+                          text_or(each, "fault", ""));
+    }
+  }
+  return text;
+}
+
 std::string text_of(const Json& s) {
   std::string text =
       fmt::format("{}  step {}/{}", s["state"].get<std::string>(), s["step"].get<std::uint64_t>(), s["steps"].get<std::int64_t>());
@@ -96,6 +161,7 @@ std::string text_of(const Json& s) {
       text += fmt::format(", best {:.4f} at step {}", s["best_validation_loss"].get<double>(), s["best_step"].get<std::uint64_t>());
     text += "\n";
   }
+  text += guard_text(s);
   text += "checkpoints";
   for (const auto& step : s["checkpoints"]) text += fmt::format(" {}", step.get<std::uint64_t>());
   text += "\n";
@@ -119,8 +185,8 @@ Result<int> run_status(const StatusOptions& options) {
       TRY(print((options.watch ? "\033[H\033[J" : "") + text_of(status)));
     }
     TRY(flush_output());
-    if (!options.watch || status["state"] != "running") return exit_finished;
-    std::this_thread::sleep_for(std::chrono::seconds(1));
+    if (!options.watch || (status["state"] != "running" && status["supervisor_pid"].is_null())) return exit_finished;
+    std::this_thread::sleep_for(std::chrono::milliseconds(250));
   }
 }
 
@@ -134,7 +200,7 @@ const Command status{
       auto options = std::make_shared<StatusOptions>();
       app.add_option("RUN", options->run, "A run directory").required();
       app.add_flag("--json", options->json, "Print one JSON document");
-      app.add_flag("--watch", options->watch, "Show it anew every second until the run ends");
+      app.add_flag("--watch", options->watch, "Show it anew, four times a second, until the run ends");
       return [options] { return run_status(*options); };
     },
 };
