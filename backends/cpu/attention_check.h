@@ -96,7 +96,8 @@ class ScoreFactors {
   ScoreFactors(Carve& carve, bool verify, std::int64_t elements) : elements_(elements), padded_(gemm::padded_factors(elements)) {
     if (!verify) return;
     data_ = carve.take<float>((segment / lanes + 1) * gemm::factor_vectors * padded_);
-    for (std::int64_t n = 0; n <= segment / lanes; ++n) bounds_.emplace_back(std::max<std::int64_t>(elements, 1), gemm::segment, std::max<std::int64_t>(n, 1) * lanes);
+    for (std::int64_t n = 0; n <= segment / lanes; ++n)
+      bounds_.emplace_back(std::max<std::int64_t>(elements, 1), gemm::segment, std::max<std::int64_t>(n, 1) * lanes);
   }
   // Keys at … at + 31 of the segment, 32 rows of words; zeros where there are none.
   void add(const WordRows<Dot>& keys, std::int64_t at, const float* r) {
@@ -115,8 +116,9 @@ class ScoreFactors {
              std::int64_t limit, const float* r, const auto& row_of) const {
     const std::int64_t n = (limit + lanes - 1) / lanes;
     const float* first = data_ + n * gemm::factor_vectors * padded_;
-    check_tile<Element>(inspection, output, matrix_of(left, left_width * 4), rows, elements_, {{first, first + padded_, first + 2 * padded_}},
-                        scores, score_stride, n * lanes, r, bounds_[static_cast<std::size_t>(n)], row_of);
+    check_tile<Element>(inspection, output, matrix_of(left, left_width * 4), rows, elements_,
+                        {{first, first + padded_, first + 2 * padded_}}, scores, score_stride, n * lanes, r,
+                        bounds_[static_cast<std::size_t>(n)], row_of);
   }
 
  private:
@@ -140,8 +142,8 @@ struct AttentionAim {
 
 // Spoils one tile of a block's results: `before` is what lay there before the product, rms(i) of row i before. The tile of rows
 // [row, row + rows) and `width` columns from a multiple of it.
-inline void strike_tile(const Strike& strike, float* c, std::int64_t stride, int first_row, int rows, std::int64_t width, std::int64_t columns,
-                        int row, std::int64_t column, const std::vector<float>& earlier, std::int64_t result_row) {
+inline void strike_tile(const Strike& strike, float* c, std::int64_t stride, int first_row, int rows, std::int64_t width,
+                        std::int64_t columns, int row, std::int64_t column, const std::vector<float>& earlier, std::int64_t result_row) {
   const std::int64_t begin = column / width * width;
   const auto count = static_cast<int>(std::min(width, columns - begin));
   float* to = c + first_row * stride + begin;

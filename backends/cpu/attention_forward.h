@@ -202,7 +202,8 @@ class Forward {
   }
   void look_at_scores(const Block& block, const Stretch& stretch, std::int64_t s) {
     if (hit(0, block, s))
-      strike(scores_, score_stride, block, stretch, panel_keys, seen(block, static_cast<std::int64_t>(aim_->row - block.row)), earlier_scores_);
+      strike(scores_, score_stride, block, stretch, panel_keys, seen(block, static_cast<std::int64_t>(aim_->row - block.row)),
+             earlier_scores_);
     if (!draws_.checks()) return;
     for (int i = 0, rows = 0; i < block.rows; i += rows) {
       rows = rows_of_tile(block.rows - i);
@@ -255,7 +256,8 @@ class Forward {
   }
 
   void multiply_scores(const Block& block) {
-    if (aim_ != nullptr && aim_->open()) [[unlikely]] earlier_scores_.assign(scores_, scores_ + block.rows * score_stride);
+    if (aim_ != nullptr && aim_->open()) [[unlikely]]
+      earlier_scores_.assign(scores_, scores_ + block.rows * score_stride);
     const std::int64_t longest = seen(block, block.rows - 1);
     for (std::int64_t j = 0; j < longest; j += panel_keys) {
       for (int i = 0, rows = 0; i < block.rows; i += rows) {

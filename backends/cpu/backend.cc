@@ -57,8 +57,8 @@ using godwit::cpu::Packing;
 using godwit::cpu::Pool;
 using godwit::cpu::Spoiler;
 using godwit::cpu::Step;
-using godwit::cpu::Strike;
 using godwit::cpu::step_of;
+using godwit::cpu::Strike;
 
 struct godwit_device {
   std::string name;

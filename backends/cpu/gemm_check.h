@@ -44,9 +44,7 @@ inline Halves sum_halves(const float (&v)[lanes][lanes]) {
     t[i / 2] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
   }
   // t[q] holds in quarter j the sum of quarter j of the vectors 4q … 4q + 3.
-  const auto pairs = [](__m512 a, __m512 b) {
-    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD));
-  };
+  const auto pairs = [](__m512 a, __m512 b) { return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD)); };
   const __m512 low = pairs(t[0], t[1]);
   const __m512 high = pairs(t[2], t[3]);
   return {{_mm512_shuffle_f32x4(low, high, 0x88)}, {_mm512_shuffle_f32x4(low, high, 0xDD)}};
@@ -73,8 +71,8 @@ inline I32 load_pairs(const std::byte* p) {
   return loadi(reinterpret_cast<const std::int32_t*>(p));
 }
 
-// Vectors that a row of A is multiplied by, zero behind k up to the next vector of operands: B · r for both halves of the columns, and the squared norms of B's rows. For bf16
-// operands the even and odd ones of 32 indices lie apart, as a vector of pairs falls into them.
+// Vectors that a row of A is multiplied by, zero behind k up to the next vector of operands: B · r for both halves of the columns, and the
+// squared norms of B's rows. For bf16 operands the even and odd ones of 32 indices lie apart, as a vector of pairs falls into them.
 struct Factors {
   const float* vector[3] = {};
 };
@@ -302,7 +300,8 @@ double weight_of_row(const std::byte* row, std::int64_t k, const Factors& factor
 
 // first[i] + second[i] = c_i · r, by halves, of `count` rows of up to a panel's columns; r is read in whole vectors.
 template <int vectors>
-void weigh_right(const float* c, std::int64_t stride, std::int64_t count, std::int64_t columns, const float* r, float* first, float* second) {
+void weigh_right(const float* c, std::int64_t stride, std::int64_t count, std::int64_t columns, const float* r, float* first,
+                 float* second) {
   F32 weight[vectors];
 #pragma GCC unroll 4
   for (int v = 0; v < vectors; ++v) weight[v] = load(r + v * lanes);
@@ -349,8 +348,8 @@ inline void weigh_right(const float* c, std::int64_t stride, std::int64_t count,
   }
 }
 
-// first[o] += Σ_t y[t, o] · f[t], second likewise, for up to 16 · vectors columns o and t in [0, count). In parts of 512, so that a long sum
-// stays as exact as the chains it is held against.
+// first[o] += Σ_t y[t, o] · f[t], second likewise, for up to 16 · vectors columns o and t in [0, count). In parts of 512, so that a long
+// sum stays as exact as the chains it is held against.
 template <typename Operand, int vectors>
 void weigh_columns(Matrix y, std::int64_t columns, std::int64_t count, const float* f1, const float* f2, float* first, float* second) {
   const int last = part(columns - (vectors - 1) * lanes);

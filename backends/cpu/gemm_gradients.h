@@ -208,7 +208,8 @@ class GradientsCheck {
       const std::int64_t first = span * gradient_span_panels;
       const std::int64_t end = std::min(panels_, first + gradient_span_panels);
       for (std::int64_t e = 0; e < p_.experts; ++e) {
-        const Bounds bounds(std::max<std::int64_t>(tokens_of(e).count(), 1), segment, std::min(gradient_span, p_.in - span * gradient_span));
+        const Bounds bounds(std::max<std::int64_t>(tokens_of(e).count(), 1), segment,
+                            std::min(gradient_span, p_.in - span * gradient_span));
         const float quick = bounds.quick();
         compare_rows(at(0, first, e, 0), at(1, first, e, 0), end - first, rows_, at(0, panels_ + span, e, 0), at(1, panels_ + span, e, 0),
                      p_.out, quick,
@@ -293,7 +294,6 @@ class GradientsRun {
   }
 
  public:
-
   [[nodiscard]] std::int64_t workspace() const { return workspace_; }
 
   void run(Pool& pool) const {

@@ -103,8 +103,8 @@ void make_checks(const Products& p, Pool& pool, float* base) {
     const Matrix b{p.b.data + group * p.b_group, p.b.stride};
     constexpr std::int64_t size = sizeof(Operand);
     const std::byte* first = down ? b.row(from) + panel * panel_width * size : b.row(panel * panel_width) + from * size;
-    weigh_panel<Operand>(checks, base, {first, b.stride}, down, group, panel, std::min<std::int64_t>(panel_width, p.n - panel * panel_width),
-                         from, std::min(most, p.k - from));
+    weigh_panel<Operand>(checks, base, {first, b.stride}, down, group, panel,
+                         std::min<std::int64_t>(panel_width, p.n - panel * panel_width), from, std::min(most, p.k - from));
   });
   pool.each(checks.groups * checks.spans, [&](std::int64_t i, int) { join_panels(checks, base, i / checks.spans, i % checks.spans); });
 }
@@ -578,7 +578,8 @@ void pack_weight(const Products& p, bool round, Pool& pool, float* to) {
     const auto pack = [&](Matrix m, std::int64_t all_indices, Range of, Range part_steps, float* place) {
       if (in_place) return;
       const auto as = [&]<Written how>() {
-        down ? pack_down<Chain, how>(m, all_indices, of, part_steps, place) : pack_across<Chain, how>(m, all_indices, of, part_steps, place);
+        down ? pack_down<Chain, how>(m, all_indices, of, part_steps, place)
+             : pack_across<Chain, how>(m, all_indices, of, part_steps, place);
       };
       if (!large) return as.template operator()<Written::cached>();
       as.template operator()<Written::streaming>();

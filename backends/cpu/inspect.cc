@@ -26,8 +26,8 @@ void draw_vector(const Draw& draw, std::int64_t count, float* to) {
   // Half of the key is Philox's, the other half and the purpose are hashed into the counter's upper words.
   const std::uint64_t stream = draw.purpose * 0x9E3779B97F4A7C15u ^ draw.key[1];
   for (std::int64_t i = 0; i < count; i += 4) {
-    const Words words = philox({static_cast<std::uint32_t>(i / 4), 0, static_cast<std::uint32_t>(stream), static_cast<std::uint32_t>(stream >> 32)},
-                               draw.key[0]);
+    const Words words = philox(
+        {static_cast<std::uint32_t>(i / 4), 0, static_cast<std::uint32_t>(stream), static_cast<std::uint32_t>(stream >> 32)}, draw.key[0]);
     for (std::int64_t j = i; j < std::min(i + 4, count); ++j) {
       const std::uint32_t word = words[static_cast<std::size_t>(j - i)];
       to[j] = std::bit_cast<float>((word & 0x80000000u) | 0x3F800000u | (word & 0x007FFFFFu));
@@ -58,8 +58,7 @@ void Inspection::doubt(int output, std::int64_t row, double difference, double b
 }
 
 std::uint64_t Chance::u64() {
-  const Words words =
-      philox({next_++, 0x5701, static_cast<std::uint32_t>(stream_), static_cast<std::uint32_t>(stream_ >> 32)}, key_);
+  const Words words = philox({next_++, 0x5701, static_cast<std::uint32_t>(stream_), static_cast<std::uint32_t>(stream_ >> 32)}, key_);
   return std::uint64_t{words[0]} | std::uint64_t{words[1]} << 32;
 }
 

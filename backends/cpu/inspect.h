@@ -98,8 +98,8 @@ struct Inspection {
   Findings* findings = nullptr;
   const Strike* strike = nullptr;
   std::int32_t op = 0;
-  const std::int32_t* tensors = nullptr;            // of the outputs
-  mutable std::atomic<std::uint32_t> checked{0};    // bit k: output k was
+  const std::int32_t* tensors = nullptr;          // of the outputs
+  mutable std::atomic<std::uint32_t> checked{0};  // bit k: output k was
 
   void doubt(int output, std::int64_t row, double difference, double bound) const;
   void count(int output) const { checked.fetch_or(1u << output, std::memory_order_relaxed); }
@@ -146,7 +146,8 @@ void tell_strike(const Strike& strike, const Tile& tile, const std::vector<float
   if (most < 0) return;
   const std::int64_t i = worst / tile.columns;
   const std::int64_t j = worst % tile.columns;
-  strike.tell(row + i, column + j, static_cast<double>(before[static_cast<std::size_t>(worst)]), static_cast<double>(tile.sums[i * tile.stride + j]), worst_rms);
+  strike.tell(row + i, column + j, static_cast<double>(before[static_cast<std::size_t>(worst)]),
+              static_cast<double>(tile.sums[i * tile.stride + j]), worst_rms);
 }
 
 }  // namespace godwit::cpu

@@ -18,19 +18,28 @@ using program::TensorId;
 using program::TensorType;
 
 std::string_view spoil_kind_name(int kind) {
-  constexpr std::array<std::string_view, spoil_kinds> names = {"bit", "bits", "lane", "stripe", "stale", "swap", "zero", "expert", "missing"};
+  constexpr std::array<std::string_view, spoil_kinds> names = {"bit",  "bits", "lane",   "stripe", "stale",
+                                                               "swap", "zero", "expert", "missing"};
   return names[static_cast<std::size_t>(kind)];
 }
 
 std::vector<std::string_view> spoilt_ops() {
-  return {"linear",         "linear_backward_input",         "linear_backward_weight",
-          "grouped_linear", "grouped_linear_backward_input", "grouped_linear_backward_weight",
-          "absorb_query",   "absorb_value",                  "attention",
-          "attention_backward", "router", "dispatch_plan"};
+  return {"linear",
+          "linear_backward_input",
+          "linear_backward_weight",
+          "grouped_linear",
+          "grouped_linear_backward_input",
+          "grouped_linear_backward_weight",
+          "absorb_query",
+          "absorb_value",
+          "attention",
+          "attention_backward",
+          "router",
+          "dispatch_plan"};
 }
 
-Result<std::unique_ptr<InjectionCase>> InjectionCase::prepare(device::Device& device, const program::Op& op, const program::Example& example,
-                                                              Weight weight, bool rounded) {
+Result<std::unique_ptr<InjectionCase>> InjectionCase::prepare(device::Device& device, const program::Op& op,
+                                                              const program::Example& example, Weight weight, bool rounded) {
   std::unique_ptr<InjectionCase> made(new InjectionCase);
   made->device_ = &device;
   made->op_ = &op;
@@ -113,6 +122,12 @@ Result<InjectionCase::Outcome> InjectionCase::run(const godwit_spoil* spoil) {
 Result<double> InjectionCase::time() {
   const double begin = monotonic_seconds();
   TRY(executable_->run());
+  return monotonic_seconds() - begin;
+}
+
+Result<double> InjectionCase::time_refresh() {
+  const double begin = monotonic_seconds();
+  TRY(executable_->refresh());
   return monotonic_seconds() - begin;
 }
 

@@ -42,6 +42,8 @@ class InjectionCase {
   [[nodiscard]] Result<Outcome> run(const godwit_spoil* spoil);
   // Only runs it, and says how long that took.
   [[nodiscard]] Result<double> time();
+  // The same of packing its weight.
+  [[nodiscard]] Result<double> time_refresh();
 
  private:
   InjectionCase() = default;

@@ -53,9 +53,9 @@ TEST_P(Injections, EveryHarmfulStrikeIsFoundAndNothingElse) {
           const godwit_spoil spoil = spoil_of(kind, seed);
           const auto outcome = one->run(&spoil);
           ASSERT_TRUE(outcome.ok()) << outcome.error().message;
-          const std::string what = fmt::format("{} {} seed {}: row {} column {}: {} became {}, row rms {}", one->text(), spoil_kind_name(kind),
-                                               seed, outcome->spoilt.row, outcome->spoilt.column, outcome->spoilt.before,
-                                               outcome->spoilt.after, outcome->spoilt.row_rms);
+          const std::string what = fmt::format("{} {} seed {}: row {} column {}: {} became {}, row rms {}", one->text(),
+                                               spoil_kind_name(kind), seed, outcome->spoilt.row, outcome->spoilt.column,
+                                               outcome->spoilt.before, outcome->spoilt.after, outcome->spoilt.row_rms);
           if (outcome->harmful) {
             EXPECT_GT(outcome->findings, 0) << what;
             struck.emplace(one->op(), kind);

@@ -312,14 +312,14 @@ class Backward {
   // What the block's rows add to dk · r and dvalue · r.
   void expect_dkv(const Block& block) {
     alignas(64) float weights[2][gemm::factor_vectors][64];
-    const auto weigh = [&](const WordRows<Dot>& rows, std::int64_t width, float (&to)[gemm::factor_vectors][64]) {
+    const auto weigh = [&](const WordRows<Dot>& rows, std::int64_t width, float(&to)[gemm::factor_vectors][64]) {
       float* const vectors[3] = {to[0], to[1], to[2]};
       gemm::factors_down<typename Dot::Element, true>(matrix_of(rows.words, rows.width * 4), width, block.rows, draws_.width, vectors);
     };
     weigh(queries_, shape_.key(), weights[0]);
     weigh(outputs_, shape_.value, weights[1]);
     for (std::int64_t j = 0; j < block.keys; j += lanes) {
-      const auto add = [&](const Word* left, const float (&weight)[gemm::factor_vectors][64], float* expected) {
+      const auto add = [&](const Word* left, const float(&weight)[gemm::factor_vectors][64], float* expected) {
         F32 sum[3];
         for (int h = 0; h < 3; ++h) sum[h] = load(expected + h * weights_width + j);
         const auto row = [&](int i, F32 x) __attribute__((always_inline)) {
@@ -344,7 +344,8 @@ class Backward {
   }
   void look_at_dkv(const Head<Dot>& head, std::int64_t begin, std::int64_t end) {
     const std::int64_t count = end - begin;
-    const auto one = [&](int which, float* c, std::int64_t width, std::int64_t columns, const float* expected, std::vector<float>& earlier) {
+    const auto one = [&](int which, float* c, std::int64_t width, std::int64_t columns, const float* expected,
+                         std::vector<float>& earlier) {
       if (aim_ != nullptr && aim_->open() && aim_->which == which && !earlier.empty())
         strike(c, width, aim_->row - begin, count, tile_vectors * lanes, columns, earlier, head.first_row + begin);
       if (!draws_.checks()) return;
@@ -422,7 +423,8 @@ class Backward {
   // P and dS; +0 where a row does not see, up to the block's longest row. The finish of z and dP may be left out: a zero's sign can be
   // seen in neither the exponential nor dP − D's place in a sum. `next`: what the next block will read.
   void make(const Head<Dot>& head, const Block& block, float scale, Reads next = Reads::row) {
-    if (aim_ != nullptr && aim_->open()) [[unlikely]] remember(block);
+    if (aim_ != nullptr && aim_->open()) [[unlikely]]
+      remember(block);
     multiply_scores(block, queries_, keys_, shape_.key(), p_);
     multiply_scores(block, outputs_, values_, shape_.value, ds_);
     if (looks()) {

@@ -86,7 +86,8 @@ void check_row(const Call& call, std::int64_t row, const float* s, const float* 
   const float scaling = call.real32("scaling");
   for (k = 0; k < top_k; ++k) {
     const float expected = (normalize ? s[chosen[k]] / (total + 1e-20f) : s[chosen[k]]) * scaling;
-    if (std::bit_cast<std::uint32_t>(weights[k]) != std::bit_cast<std::uint32_t>(expected) && (expected == expected || weights[k] == weights[k]))
+    if (std::bit_cast<std::uint32_t>(weights[k]) != std::bit_cast<std::uint32_t>(expected) &&
+        (expected == expected || weights[k] == weights[k]))
       return doubt(1);
   }
 }
@@ -184,7 +185,8 @@ void run(const Call& call) {
         if (normalize) weights[k] = weights[k] / (total + 1e-20f);
         weights[k] = weights[k] * scaling;
       }
-      if (row == struck_row) [[unlikely]] strike_row(call, row, *strike, chance);
+      if (row == struck_row) [[unlikely]]
+        strike_row(call, row, *strike, chance);
       if (checks) check_row(call, row, s, c, group_scores);
     }
   });
