@@ -85,12 +85,13 @@ Decision accept(const History& history, const Attempt& standing) {
   for (const int worker : history.tried()) {
     const bool trusted = history.count([&](const Attempt& a) { return a.worker == worker && a.trusted; }) > 0;
     if (trusted || worker == standing.worker) continue;
-    const int bads = history.count([&](const Attempt& a) { return a.worker == worker && bad(a); });
-    const int others = history.count(
-        [&](const Attempt& a) { return a.worker == worker && a.outcome == Outcome::clean && !(a.checksum == standing.checksum); });
+    const int broke = history.count([&](const Attempt& a) { return a.worker == worker && a.outcome == Outcome::broken; });
+    const int wrong = history.count([&](const Attempt& a) {
+      return a.worker == worker && (a.outcome == Outcome::doubtful || (a.outcome == Outcome::clean && !(a.checksum == standing.checksum)));
+    });
     if (history.count([&](const Attempt& a) { return a.worker == worker && (a.outcome == Outcome::broken || (bad(a) && a.judged)); }) > 0)
       broken.push_back(worker);
-    if (bads + others >= 2) next.quarantine.push_back(worker);
+    if (broke >= 2 || wrong >= 2) next.quarantine.push_back(worker);  // one of each is no error that came again
   }
   if (broken.size() > 1) std::erase_if(next.quarantine, [&](int worker) { return std::ranges::find(broken, worker) != broken.end(); });
   return next;

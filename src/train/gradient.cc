@@ -56,7 +56,7 @@ Result<void> TreeOfNodes::join_last() {
 }
 
 Result<void> TreeOfNodes::add(NodeAt leaf) {
-  const bool own = std::ranges::any_of(taken_, [&](const NodeAt& node) { return node.host() == leaf.host(); });
+  const bool own = std::ranges::find(taken_, leaf) != taken_.end();
   stack_.push_back({leaf, 0, own});
   while (stack_.size() > 1 && stack_[stack_.size() - 2].level == stack_.back().level) TRY(join_last());
   return {};
@@ -157,7 +157,7 @@ Result<void> Proposer::propose(std::span<const data::Sample> samples, const Loss
     TRY(tree.add(node));
   }
   TRY_ASSIGN(const NodeAt root, tree.root());
-  CHECK(root.host() == result.host(), "the root of a tree of its own nodes lies in the first one");
+  CHECK(root == result, "the root of a tree of its own nodes lies in the first one");
   return {};
 }
 

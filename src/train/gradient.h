@@ -19,6 +19,7 @@ struct NodeAt {
   const device::Buffer* buffer = nullptr;
   std::int64_t offset = 0;
   [[nodiscard]] std::byte* host() const { return buffer->host() + offset; }
+  friend bool operator==(const NodeAt&, const NodeAt&) = default;
 };
 
 // Binds a program's summed tensors (find_summed) to a node.

@@ -89,7 +89,7 @@ Result<guard::KeeperTask::Loaded> TrainingKeeper::load(std::size_t index, std::u
     if (tried.ok()) {
       info = std::move(tried).value();
     } else {
-      loaded.refused.push_back(tried.error().message);
+      loaded.refused.push_back(fmt::format("checkpoint {}: {}", *step, tried.error().message));
     }
   }
   if (info) {

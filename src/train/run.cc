@@ -287,9 +287,9 @@ Result<RunResult> Run::execute() {
   TRY(check_figures());  // before anything is allocated
   if (options_.dry_run) {
     // What the backend holds beside the plan is known once programs are prepared; none of it is touched.
-    Engine engine(*setup_.model, setup_.settings, setup_.dataset->predictions_max(), !task_->programs().evaluation.nodes.empty());
     TRY_ASSIGN(auto opened, device::Device::open(options_.device));
     TRY_ASSIGN(auto state, State::create(*opened, *setup_.model, setup_.dataset->begin().values.size()));
+    Engine engine(*setup_.model, setup_.settings, setup_.dataset->predictions_max(), !task_->programs().evaluation.nodes.empty());
     TRY(engine.prepare(*opened, *state));
     TRY_ASSIGN(figures_.backend_bytes, engine.held_bytes());
     RunResult result;

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/clock.h"
 #include "train/area.h"
 #include "train/lies.h"
 
@@ -109,7 +110,12 @@ void TrainingWorker::spoil(const std::vector<const guard::Fault*>& faults) {
       pulse_->tell(*fault, fmt::format("op {} row {} column {}: {} became {} (rms of the row {})", spoilt.op, spoilt.row, spoilt.column,
                                        spoilt.before, spoilt.after, spoilt.row_rms));
     };
-    const Result<void> armed = device_->spoil(fault->spoil, told);
+    godwit_spoil spoil = fault->spoil;
+    // The time of a device that fails when it is hot began when it was first told to.
+    const double since = monotonic_seconds() - spoiling_since_.try_emplace(fault, monotonic_seconds()).first->second;
+    spoil.after_seconds = std::max(0.0, spoil.after_seconds - since);
+    spoil.seed += step_ * 0x9E3779B97F4A7C15u;  // another place at each step
+    const Result<void> armed = device_->spoil(spoil, told);
     if (!armed.ok()) pulse_->tell(*fault, armed.error().message);
   }
 }

@@ -1,6 +1,8 @@
 // The worker's part of training: the gradient of the samples it is told to take, on its device.
 #pragma once
 
+#include <map>
+
 #include "device/liar.h"
 #include "train/area.h"
 #include "train/gradient.h"
@@ -39,6 +41,7 @@ class TrainingWorker : public guard::WorkerTask {
   const program::Program* running_ = nullptr;
   std::uint64_t step_ = 0;
   const guard::Fault* poison_ = nullptr;
+  std::map<const guard::Fault*, double> spoiling_since_;
 };
 
 }  // namespace godwit::train
