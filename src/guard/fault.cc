@@ -77,6 +77,19 @@ bool link_fault(const Fault& fault) {
   return fault.act >= Act::lose_frame && fault.act <= Act::reset_link;
 }
 
+// Whether this thread has just come to the phase. Within it, it may pass its begin many times (a keeper does with each op), but a
+// probability is of a phase, not of how it is gone through.
+bool just_entered(const Point& point) {
+  thread_local pid_t process = 0;
+  thread_local Phase phase = Phase::starting;
+  thread_local std::uint64_t step = 0;
+  const bool same = process == getpid() && phase == point.phase && step == point.step;
+  process = getpid();
+  phase = point.phase;
+  step = point.step;
+  return !same;
+}
+
 bool fits(const Fault& fault, const Point& point) {
   if (fault.at.role != point.role) return false;
   if (fault.at.worker >= 0 && fault.at.worker != point.worker) return false;
@@ -415,9 +428,11 @@ std::vector<const Fault*> Faults::pass(const Point& point) {
   if (faults_.empty()) return handed_back;
   double factor = 1;
   Strike strike;
+  const bool entered = just_entered(point);
   for (std::size_t i = 0; i < faults_.size(); ++i) {
     const Fault& fault = faults_[i];
     if (!fits(fault, point)) continue;
+    if (fault.rate < 1 && fault.in_op.empty() && !entered && !link_fault(fault)) continue;
     if (fault.act == Act::slow && std::atomic_ref(slowed_[i]).load() == getpid()) {
       factor = std::max(factor, fault.factor);
       continue;

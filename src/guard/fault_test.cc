@@ -312,6 +312,20 @@ TEST_F(FaultTest, AProbabilityIsAFunctionOfSeedPointAndHowOftenItWasPassed) {
   EXPECT_NE(draws(*board({fault})), first);
 }
 
+TEST_F(FaultTest, AProbabilityOfAPhaseIsDrawnOnceEachTimeItIsEntered) {
+  Fault fault{.text = "maybe", .act = Act::flip_proposal, .at = at_worker(-1, 1)};
+  fault.count = 0;
+  fault.rate = 0.5;
+  const auto faults = board({fault});
+  for (int round = 0; round < 40; ++round) {
+    faults->pass(at_worker(0, 1, Phase::idle));
+    (void)faults->pass(at_worker(0, 1));
+    for (int again = 0; again < 5; ++again) EXPECT_TRUE(faults->pass(at_worker(0, 1)).empty());
+  }
+  EXPECT_GT(faults->struck(0), 8u);
+  EXPECT_LT(faults->struck(0), 32u);
+}
+
 TEST_F(FaultTest, ARunStartedAgainKnowsWhatHasStruck) {
   Fault maybe{.text = "maybe", .act = Act::kill, .at = at_worker(0, 1)};
   maybe.count = 0;
