@@ -28,6 +28,8 @@ class TrainingKeeper : public guard::KeeperTask {
   // Which proposals are not the bytes their workers made, or hold numbers that are not finite.
   [[nodiscard]] std::vector<int> changed_in_transit(std::span<const guard::Proposed> proposals) const;
   [[nodiscard]] std::vector<int> not_finite(std::span<const guard::Proposed> proposals) const;
+  // How many times it was not the same as before.
+  [[nodiscard]] Result<int> apply_until_equal(std::size_t from, std::size_t to, NodeAt root);
   // Whatever the optimizer does not write.
   void copy_untouched(const State& from, State& to) const;
   void carry_out(const std::vector<const guard::Fault*>& faults, State& state);
