@@ -28,7 +28,10 @@ Result<void> TrainingKeeper::prepare(const guard::Memory& memory, guard::Pulse& 
   options.threads = threads_;
   options.verify = false;  // it is what the others are checked against
   TRY_ASSIGN(device_, open_device(options, pulse, liar_));
-  device_->watch([&pulse](std::int32_t) { pulse.op({}); });
+  device_->watch([this](std::int32_t op) {
+    pulse_->op({});
+    if (pass_ != nullptr) pass_op(op);
+  });
   std::vector<State*> states;
   for (std::byte* base : memory.states) {
     TRY_ASSIGN(auto state, State::over(*device_, *task_.setup().model, task_.layout(), base));
@@ -52,11 +55,50 @@ Result<void> TrainingKeeper::prepare(const guard::Memory& memory, guard::Pulse& 
   }
   TRY(optimizer_.prepare(*device_, states));
   const store::StateList& list = states_[0]->list();
+  std::size_t hashes = 0;
   for (std::size_t i = 0; i < list.size(); ++i) {
     const bool run = list[i].name.starts_with("run.");
+    if (run) scalars_.push_back(i);
     if (!run && task_.programs().update.find("next." + list[i].name) == program::TensorId::none) untouched_.push_back(i);
+    first_hash_.push_back(hashes);
+    hashes += (list[i].bytes.size() + digest_block_bytes - 1) / digest_block_bytes;
+  }
+  const program::Program& update = task_.programs().update;
+  for (const program::Node& node : update.nodes) {
+    std::vector<std::size_t>& written = written_.emplace_back();
+    for (const program::TensorId output : node.outputs) {
+      const std::string name = update.tensor(output).name.substr(std::string_view("next.").size());
+      const auto place = std::ranges::find(list, name, &store::StateTensor::name);
+      CHECK(place != list.end(), "the optimizer writes {}, which is no state", name);
+      written.push_back(static_cast<std::size_t>(place - list.begin()));
+    }
   }
   return {};
+}
+
+void TrainingKeeper::hash_tensor(State& state, std::size_t index) {
+  const std::vector<TensorDigest> digest = store::digest_tensors({state.list()[index]}, threads_);
+  std::ranges::copy(digest[0].blocks, state.layout().hashes(state.base()).begin() + static_cast<std::ptrdiff_t>(first_hash_[index]));
+}
+
+std::string TrainingKeeper::check_tensor(const State& state, std::size_t index) const {
+  const std::vector<TensorDigest> digest = store::digest_tensors({state.list()[index]}, threads_);
+  const std::span<const BlockHash> known = state.layout().hashes(state.base()).subspan(first_hash_[index], digest[0].blocks.size());
+  for (std::size_t block = 0; block < known.size(); ++block) {
+    if (!(known[block] == digest[0].blocks[block])) return fmt::format("block {} of {}", block, digest[0].name);
+  }
+  return "";
+}
+
+void TrainingKeeper::pass_op(std::int32_t op) {
+  if (pass_->last >= 0) {
+    for (const std::size_t written : written_[static_cast<std::size_t>(pass_->last)]) hash_tensor(*pass_->to, written);
+  }
+  pass_->last = op;
+  if (op < 0 || pass_->from == pass_->to) return;
+  for (const std::size_t read : written_[static_cast<std::size_t>(op)]) {
+    if (pass_->changed.empty()) pass_->changed = check_tensor(*pass_->from, read);
+  }
 }
 
 Result<void> TrainingKeeper::begin_fresh(State& state) {
@@ -218,14 +260,12 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
   const std::uint64_t step = from.scalars().step + 1;
   carry_out(pulse_->enter(Phase::joining, step), from);
   TRY_ASSIGN(const Area samples, read_area(area(area_index)));
-  // Weights, moments and scalars as they were committed? Only where there is a second state to go back to.
-  if (from_index != to_index) {
-    TRY_ASSIGN(const std::string changed, check(from_index));
-    if (!changed.empty()) {
-      made.doubts.push_back({fmt::format("the committed state is not what it was: {} has changed", changed), false, {}});
-      return made;
-    }
-  }
+  // Is the committed state still what it was? Asked only where there is another one to go back to.
+  const bool checks = from_index != to_index;
+  const auto state_changed = [&](const std::string& changed) {
+    made.doubts.push_back({fmt::format("the committed state is not what it was: {} has changed", changed), false, {}});
+    return made;
+  };
   Json facts;
   Applied applied;
   Proposal proposal;
@@ -255,13 +295,28 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
       return made;
     }
     carry_out(pulse_->enter(Phase::applying, step), from);
-    TRY_ASSIGN(applied, optimizer_.apply(from_index, to_index, root));
+    Pass pass{&from, &to, -1, {}};
+    pass_ = &pass;
+    Result<Applied> done = optimizer_.apply(from_index, to_index, root);
+    if (done.ok()) pass_op(-1);  // what the last op wrote
+    pass_ = nullptr;
+    TRY_ASSIGN(applied, std::move(done));
     if (liar_) liar_->disarm();
+    for (const auto* rest : {&untouched_, &scalars_}) {
+      for (const std::size_t index : *rest) {
+        if (checks && pass.changed.empty()) pass.changed = check_tensor(from, index);
+      }
+    }
+    if (!pass.changed.empty()) return state_changed(pass.changed);
     if (task_.setup().settings.run.verify == "dual" && from_index != to_index) {
       TRY_ASSIGN(const int again, apply_until_equal(from_index, to_index, root));
-      if (again > 0) facts["applied_again"] = again;
+      if (again > 0) {
+        facts["applied_again"] = again;
+        to.hash(threads_);
+      }
     }
     copy_untouched(from, to);
+    for (const std::size_t index : untouched_) hash_tensor(to, index);
     facts["loss"] = static_cast<double>(proposal.loss);
     facts["lr"] = static_cast<double>(applied.lr);
     facts["grad_norm"] = static_cast<double>(applied.gradient_norm);
@@ -275,6 +330,10 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
     }
   } else {
     pulse_->enter(Phase::applying, step);
+    if (checks) {
+      TRY_ASSIGN(const std::string changed, check(from_index));
+      if (!changed.empty()) return state_changed(changed);
+    }
     if (&from != &to) std::memcpy(to.base(), from.base(), static_cast<std::size_t>(to.layout().bytes()));
   }
   pulse_->enter(Phase::digesting, step);
@@ -292,7 +351,7 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
   }
   to.scalars() = scalars;
   to.set_cursor(samples.cursor);
-  to.hash(threads_);
+  for (const std::size_t index : scalars_) hash_tensor(to, index);
   pulse_->beat();
   made.facts = std::move(facts);
   return made;

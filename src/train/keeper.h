@@ -32,6 +32,18 @@ class TrainingKeeper : public guard::KeeperTask {
   [[nodiscard]] Result<int> apply_until_equal(std::size_t from, std::size_t to, NodeAt root);
   // Whatever the optimizer does not write.
   void copy_untouched(const State& from, State& to) const;
+  // The hashes of one tensor of the state list: taken anew, or compared with those the state came with (a name if they differ).
+  void hash_tensor(State& state, std::size_t index);
+  [[nodiscard]] std::string check_tensor(const State& state, std::size_t index) const;
+  // While the optimizer runs, tensor by tensor: what it is about to read is compared with its hashes, what it has just written is hashed,
+  // both while they are in a cache.
+  struct Pass {
+    State* from = nullptr;
+    State* to = nullptr;
+    std::int32_t last = -1;  // op whose results are not hashed yet
+    std::string changed;     // in `from`
+  };
+  void pass_op(std::int32_t op);
   void carry_out(const std::vector<const guard::Fault*>& faults, State& state);
 
   const TrainingTask& task_;
@@ -45,7 +57,11 @@ class TrainingKeeper : public guard::KeeperTask {
   std::vector<device::Buffer> nodes_;               // to join in
   Joiner joiner_;
   Optimizer optimizer_;
-  std::vector<std::size_t> untouched_;  // places in the state list
+  std::vector<std::size_t> untouched_;             // by the optimizer: places in the state list, without the run's own scalars
+  std::vector<std::size_t> scalars_;               // those
+  std::vector<std::vector<std::size_t>> written_;  // by op of the optimizer's program
+  std::vector<std::size_t> first_hash_;            // by place in the state list
+  Pass* pass_ = nullptr;
 };
 
 }  // namespace godwit::train
