@@ -1,6 +1,7 @@
 #include "train/run.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -268,6 +269,20 @@ Result<RunResult> Run::finish(bool finished) {
 Result<void> Run::check_figures() {
   figures_ = task_->programs().figures();
   figures_.state_bytes = task_->layout().bytes();
+  if (const std::int64_t workers = options_.workers; workers > 0) {
+    // Three states (the committed one, the one before, the next), a slot for each part and the keeper's nodes to join them in; and every
+    // worker has its own programs.
+    const std::int64_t batch = setup_.settings.run.batch;
+    const std::int64_t part = guard::part_samples(batch, static_cast<int>(workers));
+    const std::int64_t parts = (batch + part - 1) / part;
+    const auto own_nodes = static_cast<std::int64_t>(task_->programs().nodes_of(part)) - 1;
+    const std::int64_t joining = parts == 1 ? 0 : static_cast<std::int64_t>(std::bit_width(static_cast<std::uint64_t>(parts)));
+    figures_.state_bytes *= 3;
+    figures_.gradient_bytes = task_->programs().node_bytes() * (parts + joining + workers * own_nodes);
+    figures_.arena_bytes *= workers;
+    figures_.persistent_bytes *= workers;
+    figures_.bound_bytes *= workers;
+  }
   const auto memory = static_cast<std::int64_t>(machine().memory_bytes);
   if (figures_.total() <= memory) return {};
   return input_error(
@@ -292,6 +307,7 @@ Result<RunResult> Run::execute() {
     Engine engine(*setup_.model, setup_.settings, setup_.dataset->predictions_max(), !task_->programs().evaluation.nodes.empty());
     TRY(engine.prepare(*opened, *state));
     TRY_ASSIGN(figures_.backend_bytes, engine.held_bytes());
+    figures_.backend_bytes *= std::max(1, options_.workers);
     RunResult result;
     result.figures = figures_;
     result.plan = plan_table(setup_, task_->programs(), figures_);
