@@ -129,6 +129,7 @@ Result<void> Staff::spawn(Post& post) {
   post.ordered_at = monotonic_seconds();
   post.resends = 0;
   post.hung.clear();
+  post.silent_s = 0;
   return {};
 }
 
@@ -240,6 +241,7 @@ void Staff::end(Post& post, const Ending& ending, std::vector<Event>& events) {
   event.post = &post;
   event.had_order = post.state == Post::State::busy;
   event.outside = ending.kind == Ending::Kind::killed && post.hung.empty();
+  event.silent_s = post.silent_s;
   event.why = !post.hung.empty() ? post.hung : !post.trouble.empty() && post.state == Post::State::starting ? post.trouble : ending.text();
   if (post.hung == "its link was reset") event.outside = true;
   post.cpu_gone_s += post.cpu_s;
@@ -268,6 +270,7 @@ void Staff::look(double now) {
     const auto phase = static_cast<Phase>(post.cell->phase.load(std::memory_order_relaxed));
     const std::uint64_t beats = post.cell->beats.load(std::memory_order_relaxed);
     if (const auto hung = post.watchdog.look(beats, phase, seen, now, post.role == Role::keeper ? keeper_gaps_ : gaps_)) {
+      post.silent_s = post.watchdog.silent_s();
       give_up(post, *hung);
       continue;
     }

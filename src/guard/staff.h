@@ -45,7 +45,8 @@ struct Post {
   double ordered_at = 0;
   double resend_at = 0;
   int resends = 0;
-  std::string hung;  // why it was given up
+  std::string hung;     // why it was given up
+  double silent_s = 0;  // and how long it had said nothing by then
   double spawn_at = 0;
   double cpu_s = 0;       // of the present process, as last seen
   double cpu_gone_s = 0;  // of those before
@@ -64,6 +65,7 @@ struct Event {
   Post* post = nullptr;
   bool had_order = false;  // ended: with an order open
   bool outside = false;
+  double silent_s = 0;  // ended because it hung: how long it had
   std::string why;
   Json content;
 };

@@ -302,10 +302,10 @@ void Supervisor::commit() {
 
 // ---- Everything that happens ----
 
-void Supervisor::fault(const std::string& what) {
+void Supervisor::fault(const std::string& what, double ago_s) {
   ++counters_["faults"];
   recorded_at_ = 0;  // told at once: the next fault may be this process's own
-  open_faults_.emplace_back(monotonic_seconds(), what);
+  open_faults_.emplace_back(monotonic_seconds() - ago_s, what);
   log_warning("{}", what);
 }
 
@@ -327,7 +327,7 @@ void Supervisor::happened(const Event& event) {
     const bool refused = version_ == 1 && post.trouble_kind == ErrorKind::input && !post.trouble.empty();  // begin() says so
     if (post.wanted && !refused) {
       ++counters_["respawns"];
-      fault(fmt::format("{}: {}", post.name(), event.why));
+      fault(fmt::format("{}: {}", post.name(), event.why), event.silent_s);
     }
     if (keeper) {
       keeper_gone_ = true;

@@ -58,7 +58,8 @@ class Supervisor : public Crew {
   // ---- Everything that happens ----
   void attend(int milliseconds);
   void happened(const Event& event);
-  void fault(const std::string& what);  // for the log, the counters, the time to the next commit
+  // For the log, the counters, the time to the next commit; it began so many seconds ago.
+  void fault(const std::string& what, double ago_s = 0);
   void note_slow(int worker, double seconds_per_sample);
   void name(int worker);
   void record(bool now = false);

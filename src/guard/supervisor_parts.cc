@@ -168,7 +168,7 @@ void Supervisor::answered(Post& post, const Json& content) {
       attempt.why = finding_text(*answer);
       counters_["findings"] += static_cast<std::uint64_t>(answer->finding_count);
       worker.distrust = true;
-      fault(fmt::format("{}: {}", post.name(), attempt.why));
+      fault(fmt::format("{}: {}", post.name(), attempt.why), monotonic_seconds() - part.began_at);
     } else {
       const bool differs = std::ranges::any_of(
           part.attempts, [&](const Attempt& other) { return other.outcome == Outcome::clean && !(other.checksum == attempt.checksum); });

@@ -44,6 +44,9 @@ class Watchdog {
   // A look at the process; `now` in seconds of a clock that only goes forward. Says why the process hangs, or nothing.
   [[nodiscard]] std::optional<std::string> look(std::uint64_t beats, Phase phase, const Look& seen, double now, Gaps& gaps);
 
+  // Seconds since the last beat, as looked at.
+  [[nodiscard]] double silent_s() const { return since_beat_ > stopped_ ? since_beat_ : stopped_; }
+
  private:
   bool began_ = false;
   std::uint64_t beats_ = 0;
