@@ -9,8 +9,11 @@ namespace godwit::train {
 namespace {
 
 struct Header {
-  BlockHash hash;  // of what follows the header
-  std::uint64_t bytes = 0;
+  BlockHash hash;           // of what follows the header:
+  std::uint64_t bytes = 0;  // so many
+};
+
+struct Counts {  // first of what follows
   std::uint64_t samples = 0;
   std::uint64_t cursor = 0;
 };
@@ -19,7 +22,7 @@ struct Header {
 
 std::int64_t area_bytes(std::int64_t samples, std::int64_t predictions_max, std::size_t cursor_length) {
   const std::int64_t sample = 8 + (predictions_max + 1) * 4 + predictions_max;
-  return static_cast<std::int64_t>(sizeof(Header) + cursor_length * 8) + samples * sample;
+  return static_cast<std::int64_t>(sizeof(Header) + sizeof(Counts) + cursor_length * 8) + samples * sample;
 }
 
 void write_area(std::span<std::byte> memory, std::span<const data::Sample> samples, const data::Cursor& cursor) {
@@ -29,6 +32,8 @@ void write_area(std::span<std::byte> memory, std::span<const data::Sample> sampl
     if (bytes > 0) std::memcpy(at, from, bytes);
     at += bytes;
   };
+  const Counts counts{samples.size(), cursor.values.size()};
+  put(&counts, sizeof counts);
   put(cursor.values.data(), cursor.values.size() * 8);
   for (const data::Sample& sample : samples) {
     const std::uint64_t ids = sample.ids.size();
@@ -37,8 +42,6 @@ void write_area(std::span<std::byte> memory, std::span<const data::Sample> sampl
     put(sample.labelled.data(), sample.labelled.size());
   }
   Header header;
-  header.samples = samples.size();
-  header.cursor = cursor.values.size();
   header.bytes = static_cast<std::uint64_t>(at - memory.data()) - sizeof(Header);
   header.hash = checksum(memory.subspan(sizeof(Header), header.bytes), 1);
   std::memcpy(memory.data(), &header, sizeof header);
@@ -58,9 +61,11 @@ Result<Area> read_area(std::span<const std::byte> memory) {
     if (bytes > 0) std::memcpy(to, at, bytes);
     at += bytes;
   };
-  area.cursor.values.resize(header.cursor);
-  take(area.cursor.values.data(), header.cursor * 8);
-  for (std::uint64_t i = 0; i < header.samples; ++i) {
+  Counts counts;
+  take(&counts, sizeof counts);
+  area.cursor.values.resize(counts.cursor);
+  take(area.cursor.values.data(), counts.cursor * 8);
+  for (std::uint64_t i = 0; i < counts.samples; ++i) {
     std::uint64_t ids = 0;
     take(&ids, sizeof ids);
     data::Sample sample;
