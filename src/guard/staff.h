@@ -88,6 +88,7 @@ class Staff {
   [[nodiscard]] Post& keeper() { return posts_[0]; }
   // Workers by number; behind them the trusted one.
   [[nodiscard]] Post& worker(int number) { return posts_[static_cast<std::size_t>(number) + 1]; }
+  [[nodiscard]] const Post& worker(int number) const { return posts_[static_cast<std::size_t>(number) + 1]; }
   [[nodiscard]] Post& trusted() { return posts_.back(); }
   [[nodiscard]] std::vector<Post>& posts() { return posts_; }
   // For reading, in this process.

@@ -72,7 +72,7 @@ std::vector<Device> Supervisor::devices() const {
   std::vector<Device> devices;
   for (std::size_t w = 0; w < workers_.size(); ++w) {
     const bool trusted = w + 1 == workers_.size();
-    const Post& post = const_cast<Staff&>(staff_).worker(static_cast<int>(w));
+    const Post& post = staff_.worker(static_cast<int>(w));
     const bool usable = workers_[w].quarantined.empty() && !workers_[w].aside && post.failures < 4;
     devices.push_back({static_cast<int>(w), trusted, trusted || usable});
   }
