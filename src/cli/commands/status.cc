@@ -126,6 +126,10 @@ std::string guard_text(const Json& s) {
                           text_or(worker, "device", ""));
       const std::string why = text_or(worker, "quarantined_because", text_or(worker, "trouble", ""));
       if (!why.empty()) text += fmt::format("        {}\n", why);
+      const Json* unconfined = worker.find("unconfined");
+      for (std::size_t i = 0; unconfined != nullptr && unconfined->is_array() && i < unconfined->size(); ++i) {
+        if ((*unconfined)[i].is_string()) text += fmt::format("        not confined by {}\n", (*unconfined)[i].string());
+      }
     }
   }
   if (number_or_zero(s, "faults") > 0) {
