@@ -192,9 +192,8 @@ Result<void> time_parts(Context& context, Report& report, const std::string& dty
     const bool weighted = op.inputs[1] == "w";
     std::array<std::unique_ptr<InjectionCase>, 2> cases;
     for (const std::size_t on : {0, 1}) {
-      TRY_ASSIGN(cases[on],
-                 InjectionCase::prepare(*devices[on], op, example,
-                                        weighted ? InjectionCase::Weight::state : InjectionCase::Weight::input, false));
+      TRY_ASSIGN(cases[on], InjectionCase::prepare(*devices[on], op, example,
+                                                   weighted ? InjectionCase::Weight::state : InjectionCase::Weight::input, false));
     }
     std::array<double, 2> least = {1e9, 1e9};
     for (int round = 0; round < 60 * context.options().rounds; ++round) {
