@@ -54,8 +54,8 @@ const Case cases[] = {
 // ---- The story ----
 
 struct Chance {
-  const char* where;
-  double rate;  // faults a step
+  const char* where;  // "": where such a fault is said to strike
+  double rate;        // faults a step
   const char* what;
 };
 // Workers pass a phase once for each part of the step's samples.
@@ -75,11 +75,11 @@ constexpr Chance of_workers[] = {
     {"in sending", 0.003, "flip a bit in the gradient of a worker"},
     {"in sending", 0.002, "swap two chunks in the gradient of a worker"},
     {"in sending", 0.002, "cut the gradient of a worker"},
-    {"in sending", 0.002, "lose the answer of a worker"},
-    {"in sending", 0.003, "flip a bit in the answer of a worker"},
-    {"in sending", 0.002, "repeat the answer of a worker"},
-    {"in sending", 0.001, "delay the answer of a worker by 0.3 seconds"},
-    {"in sending", 0.001, "reset the link of a worker"},
+    {"", 0.002, "lose the answer of a worker"},
+    {"", 0.003, "flip a bit in the answer of a worker"},
+    {"", 0.002, "repeat the answer of a worker"},
+    {"", 0.001, "delay the answer of a worker by 0.3 seconds"},
+    {"", 0.001, "reset the link of a worker"},
 };
 constexpr Chance of_others[] = {
     {"in joining", 0.002, "kill the keeper"},
@@ -104,7 +104,8 @@ constexpr Chance of_others[] = {
 std::string story_text() {
   std::string text = fmt::format("train nano {} steps on {} workers\n", steps_without_end, workers);
   const auto add = [&](const Chance& chance, double passes) {
-    text += fmt::format("every step {} with probability {:.7f}: {}\n", chance.where, chance.rate / passes, chance.what);
+    text += fmt::format("every step{}{} with probability {:.7f}: {}\n", *chance.where == '\0' ? "" : " ", chance.where,
+                        chance.rate / passes, chance.what);
   };
   for (const Chance& chance : of_workers) add(chance, parts_of_a_step);
   for (const Chance& chance : of_others) add(chance, 1);
@@ -276,6 +277,7 @@ Result<void> Storm::execute(double minutes) {
     start.sets.emplace_back("guard.replay=32");
     start.faults = directory_ / "storm.story";
     TRY(write_file_durably(start.faults, story_text()));
+    TRY(guard::load_story(start.faults));
   }
   TRY(disturb(start, minutes));
   const auto last = last_entry(run_);
