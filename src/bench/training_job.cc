@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::int64_t rows_written = 64;
 constexpr std::uint64_t warm_up_steps = 3;             // caches, page faults, the clock of the cores
-constexpr std::uint64_t measured_least = 3;            // whatever the time
 constexpr std::int64_t steps_without_end = 1'000'000;  // a run ends when its time is over
 
 }  // namespace
@@ -50,32 +49,41 @@ Result<std::filesystem::path> write_job(const std::filesystem::path& directory, 
   TRY(write_file_durably(data, write_json(rows)));
   const std::filesystem::path config = directory / "config.toml";
   TRY(write_file_durably(
-      config, fmt::format("[model]\npreset = \"{}\"\n\n[data]\nkind = \"ids\"\npath = {}\nbatch = {}\n\n[optimizer]\nlr = 1e-4\n\n"
-                          "[run]\nsteps = {}\ndtype = \"{}\"\nevaluate_every = 0\ncheckpoint_every = 0\n",
-                          job.preset, write_json(data.string()), job.batch, steps, job.dtype)));
+      config,
+      fmt::format("[model]\npreset = \"{}\"\n\n[data]\nkind = \"ids\"\npath = {}\nbatch = {}\n\n[optimizer]\nlr = 1e-4\n\n"
+                  "[run]\nsteps = {}\ndtype = \"{}\"\nevaluate_every = 0\ncheckpoint_every = {}\n\n"
+                  "[guard]\nverify = \"{}\"\nreplay = {}\n",
+                  job.preset, write_json(data.string()), job.batch, steps, job.dtype, job.checkpoint_every, job.verify, job.replay)));
   return config;
 }
 
-Result<TrainingFigures> run_training(Context& context, const TrainingJob& job, const device::DeviceOptions& device, double seconds) {
-  const Ceilings& ceilings = context.ceilings();
+Result<TrainingFigures> run_training(Context& context, const TrainingJob& job, const device::DeviceOptions& device, double seconds,
+                                     std::uint64_t steps_least) {
+  CHECK(!device.profile || job.workers == 0, "the ops of {} run in other processes", job.name());
+  const Ceilings* ceilings = device.profile ? &context.ceilings() : nullptr;
   TRY_ASSIGN(const TemporaryDirectory directory, TemporaryDirectory::create());
   train::RunOptions run;
   TRY_ASSIGN(run.config, write_job(directory.path(), job, steps_without_end));
   run.directory = directory / "run";
   run.device = device;
+  run.workers = job.workers;
 
+  TrainingFigures figures;
   std::vector<double> speeds;  // of every step
+  double committed_at = 0;
   double all_seconds = 0;
   bool enough = false;
   double end = 0;
   run.progress = [&](const train::Progress& progress) {
+    const double now = monotonic_seconds();
+    if (speeds.size() >= warm_up_steps) figures.step_seconds.push_back(now - committed_at);
+    committed_at = now;
     speeds.push_back(progress.tokens_per_s);
     if (speeds.size() > warm_up_steps) all_seconds += static_cast<double>(job.tokens()) / progress.tokens_per_s;
-    if (progress.step == warm_up_steps) end = monotonic_seconds() + seconds;
-    enough = progress.step >= warm_up_steps + measured_least && monotonic_seconds() >= end;
+    if (progress.step == warm_up_steps) end = now + seconds;
+    enough = progress.step >= warm_up_steps + steps_least && now >= end;
   };
   run.interrupted = [&] { return enough || context.options().interrupted(); };
-  TrainingFigures figures;
   std::vector<std::vector<device::OpTime>> warm;  // as the warm-up ended: it touches memory for the first time
   run.profiled = [&](std::span<const device::Executable* const> executables) -> Result<void> {
     std::vector<TimedProgram> programs;
@@ -94,7 +102,7 @@ Result<TrainingFigures> run_training(Context& context, const TrainingJob& job, c
       }
     }
     const auto steps = static_cast<double>(speeds.size() - warm_up_steps);
-    figures.ops = group_ops(job.name(), programs, steps, all_seconds / steps, ceilings);
+    figures.ops = group_ops(job.name(), programs, steps, all_seconds / steps, *ceilings);
     return {};
   };
   context.options().say(fmt::format("train {}, {} threads", job.name(), device.threads));

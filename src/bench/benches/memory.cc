@@ -52,7 +52,8 @@ Result<Row> training_row(Context& context, const TrainingJob& job) {
   context.options().say(fmt::format("memory of {}", job.name()));
   TRY_ASSIGN(const TemporaryDirectory directory, TemporaryDirectory::create());
   TRY_ASSIGN(const std::filesystem::path config, write_job(directory.path(), job, steps));
-  std::vector<std::string> arguments = {"train", config.string(), "--run", (directory / "run").string(), "--json", "--quiet"};
+  std::vector<std::string> arguments = {"train", config.string(), "--run",  (directory / "run").string(), "--workers",
+                                        "0",     "--json",        "--quiet"};
   arguments.insert(arguments.end(), {"--threads", std::to_string(context.options().device.threads)});
   if (!context.options().device.isa.empty()) arguments.insert(arguments.end(), {"--isa", context.options().device.isa});
   TRY_ASSIGN(const std::string output, run_self(std::move(arguments), directory / "output.json"));

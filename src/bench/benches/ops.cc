@@ -13,10 +13,12 @@ Result<Report> run(Context& context) {
   Report report;
   device::DeviceOptions device = context.options().device;
   device.profile = true;
+  device.verify = context.options().verify != "off";
   const std::string dtype = context.options().dtype.empty() ? "bf16" : context.options().dtype;
   for (const char* preset : {"mini", "dense30"}) {
     if (!context.wants(preset)) continue;
-    TRY_ASSIGN(TrainingFigures figures, run_training(context, {.preset = preset, .dtype = dtype}, device, seconds_each));
+    TRY_ASSIGN(TrainingFigures figures,
+               run_training(context, {.preset = preset, .dtype = dtype, .verify = context.options().verify}, device, seconds_each));
     CHECK(figures.ops.has_value(), "a profiled run has no table of ops");
     report.ops.push_back(std::move(*figures.ops));
   }
