@@ -250,6 +250,7 @@ void Staff::end(Post& post, const Ending& ending, std::vector<Event>& events) {
   post.link.close();
   post.state = Post::State::absent;
   // Whoever is killed from outside may begin again at once; only a little later if that happens all the time.
+  post.ended_at = monotonic_seconds();
   if (event.outside) {
     post.spawn_at = monotonic_seconds() + (post.killed_in_a_row++ == 0 ? 0 : 0.05);
   } else {

@@ -31,7 +31,8 @@ struct Post {
   std::vector<std::string> unconfined;  // what the kernel did not give to confine it
   std::string trouble;                  // why it could not begin, the last time
   ErrorKind trouble_kind = ErrorKind::world;
-  int killed_in_a_row = 0;  // from outside
+  int killed_in_a_row = 0;  // from outside, without an order carried out in between
+  double ended_at = 0;      // the last process
   int failures = 0;         // in a row: processes that ended without having carried out an order
   double idle_since = 0;
 

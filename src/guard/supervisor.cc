@@ -284,11 +284,13 @@ void Supervisor::commit() {
   made_.reset();
   ++version_;
   const double now = monotonic_seconds();
+  double first = now;
   for (const auto& [since, what] : open_faults_) {
-    lost_s_ += now - since;
+    first = std::min(first, since);
     recoveries_.push_back({task_.step(staff_.state(committed_)), what, now - since});
     if (recoveries_.size() > 1000) recoveries_.pop_front();
   }
+  lost_s_ += now - first;
   open_faults_.clear();
   rung_.clear();
   for (Worker& worker : workers_) {

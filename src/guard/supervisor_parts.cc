@@ -16,6 +16,8 @@ namespace godwit::guard {
 namespace {
 
 constexpr int wait_ms = 20;
+constexpr int killed_in_a_row_max = 5;
+constexpr double tried_again_after_s = 5;
 
 Error stopped() {
   return {ErrorKind::stopped, "stopped on request"};
@@ -73,7 +75,9 @@ std::vector<Device> Supervisor::devices() const {
   for (std::size_t w = 0; w < workers_.size(); ++w) {
     const bool trusted = w + 1 == workers_.size();
     const Post& post = staff_.worker(static_cast<int>(w));
-    const bool usable = workers_[w].quarantined.empty() && !workers_[w].aside && post.failures < 4;
+    // A worker that is killed again and again is no worse a device, but nothing can wait for it: only now and then it is tried again.
+    const bool comes_and_goes = post.killed_in_a_row >= killed_in_a_row_max && monotonic_seconds() - post.ended_at < tried_again_after_s;
+    const bool usable = workers_[w].quarantined.empty() && !workers_[w].aside && post.failures < 4 && !comes_and_goes;
     devices.push_back({static_cast<int>(w), trusted, trusted || usable});
   }
   return devices;
@@ -85,14 +89,15 @@ Post* Supervisor::candidate(const Decision& decision) {
     post.wanted = true;
     return post.state == Post::State::idle ? &post : nullptr;
   }
+  Post* best = nullptr;  // whose process lived longest
   for (const Device& device : devices()) {
     Post& post = staff_.worker(device.worker);
     if (device.trusted || !device.usable || post.state != Post::State::idle) continue;
     if (decision.rung == Rung::run_here && device.worker != decision.here) continue;
     if (decision.rung == Rung::run_elsewhere && std::ranges::find(decision.not_there, device.worker) != decision.not_there.end()) continue;
-    return &post;
+    if (best == nullptr || post.killed_in_a_row < best->killed_in_a_row) best = &post;
   }
-  return nullptr;
+  return best;
 }
 
 void Supervisor::advance(std::size_t index, std::uint64_t step) {
