@@ -24,7 +24,7 @@ struct Options {
   std::string dtype;  // "f32", "bf16"; empty: what the bench is stated for
   int rounds = 1;     // of whole jobs, which take turns; the best counts, as it does for the ceilings: whatever else runs only takes away
   std::string verify = "off";  // "off", "inline": whether the ops of the bench ops are checked while they are timed
-  double minutes = 0;          // of faults, for the bench storm; 0: what its job is stated for
+  int minutes = 0;             // of faults, for the bench storm; 0: what its job is stated for
   std::function<void(const std::string&)> say = [](const std::string&) {};  // one line of progress
   std::function<bool()> interrupted = [] { return false; };                 // true: give up with ErrorKind::stopped
 };

@@ -4,8 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/file.h"
 #include "bench/flops.h"
 #include "bench/op_table.h"
+#include "bench/storm_agent.h"
+#include "bench/temporary_directory.h"
 #include "bench/training_job.h"
 
 namespace godwit::bench {
@@ -192,6 +195,33 @@ TEST(Report, Numbers) {
 TEST(Median, IsTheMiddle) {
   EXPECT_DOUBLE_EQ(median({3, 1, 2}), 2);
   EXPECT_DOUBLE_EQ(median({4, 1, 3, 2}), 2.5);
+}
+
+// ---- Training jobs: wrong would be a kernel measured with its checks on, or beside other processes ----
+
+TEST(TrainingJob, IsAloneAndUncheckedUnlessItSaysOtherwise) {
+  auto directory = TemporaryDirectory::create();
+  ASSERT_TRUE(directory.ok());
+  TrainingJob job{.preset = "nano", .dtype = "f32"};
+  EXPECT_EQ(job.workers, 0);
+  const auto settings = [&] {
+    const auto config = write_job(directory->path(), job, 10);
+    return config.ok() ? read_file(*config).value() : std::string();
+  };
+  EXPECT_THAT(settings(), HasSubstr("checkpoint_every = 0\n\n[guard]\nverify = \"off\"\nreplay = 0\n"));
+  job.verify = "dual";
+  job.replay = 32;
+  job.checkpoint_every = 10;
+  EXPECT_THAT(settings(), HasSubstr("checkpoint_every = 10\n\n[guard]\nverify = \"dual\"\nreplay = 32\n"));
+}
+
+// ---- Recoveries: wrong would be a hang counted as a death, whose time it would spoil ----
+
+TEST(Recovery, KnowsHangsByWhatTheWatchdogsSay) {
+  EXPECT_TRUE((Recovery{"worker 1: it is stopped for 2.1 s", 0.1}).hang());
+  EXPECT_TRUE((Recovery{"keeper: it sleeps for 2.0 s in applying", 0.1}).hang());
+  EXPECT_TRUE((Recovery{"worker 0: it used 2.3 s of CPU without getting on in backward", 0.1}).hang());
+  EXPECT_FALSE((Recovery{"worker 1: was killed (Killed)", 0.1}).hang());
 }
 
 // ---- The list: a bench without what a user needs to choose it ----

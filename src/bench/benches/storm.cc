@@ -322,17 +322,15 @@ void Storm::report(Report& report) const {
     add(fmt::format("recovery {}, median", what), median(seconds), "s", middle, note);
     add(fmt::format("recovery {}, worst", what), *std::ranges::max_element(seconds), "s", at_most(worst), "");
   };
-  const double middle_s = middle_s_.value_or(0);
-  recovery("after faults of processes, numbers and links", deaths, case_.story ? std::optional(at_most(0.3)) : std::nullopt,
-           2 + 2 * middle_s);
-  recovery("after hangs", hangs, {}, 5 + 2 * middle_s);
-  recovery("after a new start of the supervisor", restarts, {}, 2 + 2 * middle_s);
+  recovery("after faults of processes, numbers and links", deaths, case_.story ? std::optional(at_most(0.3)) : std::nullopt, 2);
+  recovery("after hangs", hangs, {}, 5);
+  recovery("after a new start of the supervisor", restarts, {}, 2);
   add("restarts of the supervisor", static_cast<double>(restarts_), "", {}, fmt::format("{} of them stopped on request", stops_));
   add("ends with an error", static_cast<double>(failures_), "", at_most(0), failure_);
   if (middle_s_) {
-    add("goodput", static_cast<double>(steps_) * middle_s / seconds_, "",
+    add("goodput", static_cast<double>(steps_) * *middle_s_ / seconds_, "",
         case_.goodput_least ? std::optional(at_least(*case_.goodput_least)) : std::nullopt,
-        fmt::format("committed steps, at the middle step's {} ms, over the time", number_text(1e3 * middle_s)));
+        fmt::format("committed steps, at the middle step's {} ms, over the time", number_text(1e3 * *middle_s_)));
   }
   add("digest equal to the undisturbed run", digest_equal_ ? 1 : 0, "", at_least(1),
       fmt::format("after {} steps, the last {} without faults", steps_ + steps_after, steps_after));
@@ -353,7 +351,7 @@ Result<Report> run(Context& context) {
     if (!context.wants(each.name, each.job.dtype)) continue;
     TRY_ASSIGN(TemporaryDirectory directory, TemporaryDirectory::create());
     Storm storm(context, each, directory, guard::process_launcher(binary, arguments));
-    const double minutes = context.options().minutes;
+    const int minutes = context.options().minutes;
     TRY(storm.execute(minutes > 0 ? minutes : each.minutes));
     storm.report(report);
     if (!storm.digest_equal()) report.notes.push_back(fmt::format("The runs are kept in {}.", std::move(directory).keep().string()));
