@@ -16,6 +16,8 @@ struct Options {
   std::string name;
   std::string job;
   int rounds = 1;
+  int minutes = 0;
+  std::string verify = "off";
   bool json = false;
   ComputeOptions compute;
 };
@@ -56,6 +58,8 @@ Result<int> run_bench(const Options& options) {
                           .job = options.job,
                           .dtype = options.compute.dtype,
                           .rounds = options.rounds,
+                          .verify = options.verify,
+                          .minutes = options.minutes,
                           .say = [&](const std::string& text) { progress.line(text); },
                           .interrupted = interrupted});
   Json document = {{"version", version}, {"device", device_name}, {"benches", Json::array()}};
@@ -86,6 +90,11 @@ const Command bench{
       app.add_option("--rounds", options->rounds, "Time whole jobs so many times, in turns, and count the best")
           .type_name("N")
           .between(1, 100);
+      app.add_option("--minutes", options->minutes, "storm: under faults for so long; by default what each job is stated for")
+          .type_name("N")
+          .between(1, 10000);
+      app.add_option("--verify", options->verify, "ops: off, inline; by default results are not checked while ops are timed")
+          .one_of({"off", "inline"});
       app.add_flag("--json", options->json, "Print one JSON document");
       declare_compute(app, options->compute);
       return [options] { return run_bench(*options); };
