@@ -6,11 +6,10 @@
 #include <vector>
 
 #include "base/log.h"
-#include "store/checkpoint.h"
 #include "store/journal.h"
 #include "store/run_directory.h"
+#include "train/beginning.h"
 #include "train/engine.h"
-#include "train/judge.h"
 #include "train/run.h"
 #include "train/setup.h"
 
@@ -57,23 +56,13 @@ class Replica {
   [[nodiscard]] Result<void> advance(bool skip, const std::function<bool()>& interrupted) {
     data::Cursor cursor = state_->cursor();
     TRY_ASSIGN(const std::vector<data::Sample> samples, setup_.dataset->next(cursor, setup_.settings.run.batch));
-    RunScalars scalars = state_->scalars();
     std::optional<Proposal> proposal;
     if (!skip) {
       TRY_ASSIGN(proposal, engine_.propose(samples, interrupted));
       TRY(engine_.gradient_norm());
       TRY(engine_.apply());
     }
-    ++scalars.step;
-    if (proposal) {
-      scalars.tokens += static_cast<std::uint64_t>(proposal->predictions);
-      scalars.skipped_in_a_row = 0;
-      remember(scalars, proposal->loss);
-    } else {
-      ++scalars.skipped;
-      ++scalars.skipped_in_a_row;
-    }
-    state_->scalars() = scalars;
+    state_->scalars() = after_step(state_->scalars(), proposal);
     state_->set_cursor(cursor);
     return {};
   }
@@ -84,38 +73,16 @@ class Replica {
   Engine engine_;
 };
 
-Result<void> begin_run(const Setup& setup, State& state) {
-  std::memset(state.base(), 0, static_cast<std::size_t>(state.layout().bytes()));
-  std::optional<store::ModelSource> init;
-  if (setup.config.has("model", "init")) {
-    TRY_ASSIGN(init, store::ModelSource::open(setup.config.text("model", "init")));
-  }
-  for (std::size_t i = 0; i < setup.model->parameters().size(); ++i) {
-    const std::span<float> weight = state.weight(i);
-    if (init) {
-      TRY(init->read(i, weight));
-    } else {
-      std::ranges::copy(model::initial_values(*setup.model, i, setup.settings.run.seed), weight.begin());
-    }
-  }
-  state.set_cursor(setup.dataset->begin());
-  return {};
-}
-
 // The newest good checkpoint up to step `last`, or the run's beginning. Returns its step.
 Result<std::uint64_t> load(const Setup& setup, const store::RunDirectory& run, std::uint64_t last, State& state) {
-  TRY_ASSIGN(std::vector<std::uint64_t> steps, store::list_checkpoints(run.checkpoints()));
-  std::erase_if(steps, [&](std::uint64_t step) { return step > last; });
-  for (; !steps.empty(); steps.pop_back()) {
-    const auto loaded = store::load_checkpoint(run.checkpoints(), steps.back(), state.list());
-    if (!loaded.ok()) {
-      log_warning("checkpoint {} is left out: {}", steps.back(), loaded.error().message);
-      continue;
-    }
+  std::vector<std::string> refused;
+  TRY_ASSIGN(const auto loaded, load_until(run, last, state, refused));
+  for (const std::string& text : refused) log_warning("{}", text);
+  if (loaded) {
     if (loaded->profile != profile) {
       return input_error("the run in '{}' was made in the profile {}, this build computes {}", run.root.string(), loaded->profile, profile);
     }
-    return steps.back();
+    return loaded->step;
   }
   TRY(begin_run(setup, state));
   return std::uint64_t{0};

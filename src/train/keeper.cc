@@ -6,8 +6,8 @@
 #include <cstring>
 #include <limits>
 
-#include "store/checkpoint.h"
 #include "train/area.h"
+#include "train/beginning.h"
 #include "train/judge.h"
 #include "train/lies.h"
 #include "train/metrics.h"
@@ -101,44 +101,17 @@ void TrainingKeeper::pass_op(std::int32_t op) {
   }
 }
 
-Result<void> TrainingKeeper::begin_fresh(State& state) {
-  std::memset(state.base(), 0, static_cast<std::size_t>(state.layout().bytes()));
-  const Setup& setup = task_.setup();
-  for (std::size_t i = 0; i < setup.model->parameters().size(); ++i) {
-    const std::span<float> weight = state.weight(i);
-    if (setup.init) {
-      TRY(setup.init->read(i, weight));
-    } else {
-      const std::vector<float> values = model::initial_values(*setup.model, i, setup.settings.run.seed);
-      std::ranges::copy(values, weight.begin());
-    }
-    pulse_->beat();
-  }
-  state.set_cursor(setup.dataset->begin());
-  return {};
-}
-
 Result<guard::KeeperTask::Loaded> TrainingKeeper::load(std::size_t index, std::uint64_t before) {
   pulse_->enter(Phase::loading, 0);
   State& state = *states_[index];
   Loaded loaded;
-  TRY_ASSIGN(std::vector<std::uint64_t> steps, store::list_checkpoints(task_.run().checkpoints()));
-  std::erase_if(steps, [&](std::uint64_t step) { return step > before; });
-  std::optional<store::CheckpointInfo> info;
-  for (auto step = steps.rbegin(); step != steps.rend() && !info; ++step) {
-    pulse_->beat();
-    auto tried = store::load_checkpoint(task_.run().checkpoints(), *step, state.list());
-    if (tried.ok()) {
-      info = std::move(tried).value();
-    } else {
-      loaded.refused.push_back(fmt::format("checkpoint {}: {}", *step, tried.error().message));
-    }
-  }
+  const auto beat = [this] { pulse_->beat(); };
+  TRY_ASSIGN(const auto info, load_until(task_.run(), before, state, loaded.refused, beat));
   if (info) {
     loaded.loaded = true;
     loaded.profile = info->profile;
   } else {
-    TRY(begin_fresh(state));
+    TRY(begin_run(task_.setup(), state, beat));
   }
   loaded.step = state.scalars().step;
   state.hash(threads_);
@@ -268,7 +241,7 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
   };
   Json facts;
   Applied applied;
-  Proposal proposal;
+  std::optional<Proposal> proposal;
   if (how == guard::How::apply) {
     if (samples.counts.next == 0) {
       // No proposal can mend that.
@@ -286,7 +259,7 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
     carry_out(pulse_->enter(Phase::judging, step), from);
     TRY_ASSIGN(const float norm, optimizer_.norm(root));
     proposal = task_.programs().read(root.host(), samples.counts.next);
-    if (const std::string doubt = doubt_of(from.scalars(), proposal.loss, norm); !doubt.empty()) {
+    if (const std::string doubt = doubt_of(from.scalars(), proposal->loss, norm); !doubt.empty()) {
       std::vector<int> concerned = not_finite(proposals);
       if (concerned.empty()) {
         for (std::size_t i = 0; i < proposals.size(); ++i) concerned.push_back(static_cast<int>(i));
@@ -317,15 +290,15 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
     }
     copy_untouched(from, to);
     for (const std::size_t index : untouched_) hash_tensor(to, index);
-    facts["loss"] = static_cast<double>(proposal.loss);
+    facts["loss"] = static_cast<double>(proposal->loss);
     facts["lr"] = static_cast<double>(applied.lr);
     facts["grad_norm"] = static_cast<double>(applied.gradient_norm);
-    facts["tokens"] = proposal.predictions;
-    if (proposal.mtp_loss != 0) facts["mtp_loss"] = static_cast<double>(proposal.mtp_loss);
-    if (proposal.balance_loss != 0) facts["balance_loss"] = static_cast<double>(proposal.balance_loss);
-    if (!proposal.expert_counts.empty()) {
+    facts["tokens"] = proposal->predictions;
+    if (proposal->mtp_loss != 0) facts["mtp_loss"] = static_cast<double>(proposal->mtp_loss);
+    if (proposal->balance_loss != 0) facts["balance_loss"] = static_cast<double>(proposal->balance_loss);
+    if (!proposal->expert_counts.empty()) {
       Json load = Json::array();
-      for (const auto& counts : proposal.expert_counts) load.push_back(expert_load(counts));
+      for (const auto& counts : proposal->expert_counts) load.push_back(expert_load(counts));
       facts["expert_load"] = load;
     }
   } else {
@@ -337,19 +310,11 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
     if (&from != &to) std::memcpy(to.base(), from.base(), static_cast<std::size_t>(to.layout().bytes()));
   }
   pulse_->enter(Phase::digesting, step);
-  RunScalars scalars = from.scalars();
-  scalars.step = step;
-  if (how == guard::How::apply) {
-    scalars.tokens += static_cast<std::uint64_t>(proposal.predictions);
-    scalars.skipped_in_a_row = 0;
-    remember(scalars, proposal.loss);
-  } else {
-    ++scalars.skipped;
-    ++scalars.skipped_in_a_row;
+  to.scalars() = after_step(from.scalars(), proposal);
+  if (!proposal) {
     facts["skipped"] = true;
-    facts["skipped_in_a_row"] = scalars.skipped_in_a_row;
+    facts["skipped_in_a_row"] = to.scalars().skipped_in_a_row;
   }
-  to.scalars() = scalars;
   to.set_cursor(samples.cursor);
   for (const std::size_t index : scalars_) hash_tensor(to, index);
   pulse_->beat();

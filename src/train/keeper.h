@@ -22,7 +22,6 @@ class TrainingKeeper : public guard::KeeperTask {
   [[nodiscard]] std::vector<const device::Executable*> executables() const override { return optimizer_.executables(); }
 
  private:
-  [[nodiscard]] Result<void> begin_fresh(State& state);
   [[nodiscard]] std::span<std::byte> area(std::size_t index) const;
   [[nodiscard]] Result<NodeAt> join(std::span<const guard::Proposed> proposals);
   // Which proposals are not the bytes their workers made, or hold numbers that are not finite.
