@@ -36,7 +36,6 @@ class Pulse {
   [[nodiscard]] PulseCell& cell() { return *cell_; }
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] bool faults() const { return faults_ != nullptr && faults_->any(); }
-  [[nodiscard]] bool trusted() const { return trusted_; }
 
  private:
   [[nodiscard]] Point here(std::string_view op) const { return {role_, worker_, step_, phase_, op, trusted_}; }

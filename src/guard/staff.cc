@@ -195,7 +195,6 @@ void Staff::take(Post& post, const std::string& bytes, std::vector<Event>& event
     post.failures = post.killed_in_a_row = 0;
   }
   post.state = Post::State::idle;
-  post.idle_since = monotonic_seconds();
   event.content = std::move(frame->content);
   events.push_back(std::move(event));
 }
@@ -239,7 +238,6 @@ void Staff::end(Post& post, const Ending& ending, std::vector<Event>& events) {
   Event event;
   event.kind = Event::Kind::ended;
   event.post = &post;
-  event.had_order = post.state == Post::State::busy;
   event.outside = ending.kind == Ending::Kind::killed && post.hung.empty();
   event.silent_s = post.silent_s;
   event.why = !post.hung.empty() ? post.hung : !post.trouble.empty() && post.state == Post::State::starting ? post.trouble : ending.text();

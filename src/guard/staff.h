@@ -34,7 +34,6 @@ struct Post {
   int killed_in_a_row = 0;  // from outside, without an order carried out in between
   double ended_at = 0;      // the last process
   int failures = 0;         // in a row: processes that ended without having carried out an order
-  double idle_since = 0;
 
   std::optional<Child> child;
   Link link;
@@ -64,7 +63,6 @@ struct Event {
   };
   Kind kind = Kind::ready;
   Post* post = nullptr;
-  bool had_order = false;  // ended: with an order open
   bool outside = false;
   double silent_s = 0;  // ended because it hung: how long it had
   std::string why;
@@ -106,7 +104,6 @@ class Staff {
   // readable ends the wait too.
   [[nodiscard]] std::vector<Event> attend(int milliseconds, std::span<const int> also = {});
 
-  [[nodiscard]] const Gaps& gaps() const { return gaps_; }
   [[nodiscard]] std::uint64_t resends() const { return resends_; }
   // A process of its own for `body`, with what this process has mapped.
   [[nodiscard]] Result<Child> fork_helper(const std::string& name, const std::function<int()>& body);

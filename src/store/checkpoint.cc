@@ -404,8 +404,10 @@ Result<void> CheckpointReader::read(std::string_view tensor, std::span<std::byte
   return {};
 }
 
-Result<std::optional<CheckpointInfo>> load_newest(const fs::path& root, const StateList& state, std::vector<std::string>& refused) {
+Result<std::optional<CheckpointInfo>> load_newest(const fs::path& root, const StateList& state, std::vector<std::string>& refused,
+                                                  std::uint64_t last) {
   TRY_ASSIGN(auto steps, list_checkpoints(root));
+  std::erase_if(steps, [&](std::uint64_t step) { return step > last; });
   for (; !steps.empty(); steps.pop_back()) {
     auto loaded = load_checkpoint(root, steps.back(), state);
     if (loaded.ok()) return std::optional(std::move(loaded).value());

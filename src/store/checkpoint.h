@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -76,10 +77,11 @@ class CheckpointReader {
   std::shared_ptr<const Opened> opened_;
 };
 
-// The newest checkpoint that loads; older ones are tried in turn, and each bad one is described in `refused`. Nothing if there is none: a
-// run must not begin anew then unless `refused` is empty too.
+// The newest checkpoint of at most step `last` that loads; older ones are tried in turn, and each bad one is described in `refused`.
+// Nothing if there is none: a run must not begin anew then unless `refused` is empty too.
 [[nodiscard]] Result<std::optional<CheckpointInfo>> load_newest(const std::filesystem::path& root, const StateList& state,
-                                                                std::vector<std::string>& refused);
+                                                                std::vector<std::string>& refused,
+                                                                std::uint64_t last = std::numeric_limits<std::uint64_t>::max());
 
 // Removes what the rules do not keep: the newest `last` steps, every step divisible by `every` (0: none), those in `keep`, and the newest
 // one that is not after `not_after` (where a run would roll back to).

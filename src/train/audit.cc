@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "store/checkpoint.h"
 #include "store/journal.h"
 #include "store/run_directory.h"
 #include "train/beginning.h"
@@ -76,7 +77,7 @@ class Replica {
 // The newest good checkpoint up to step `last`, or the run's beginning. Returns its step.
 Result<std::uint64_t> load(const Setup& setup, const store::RunDirectory& run, std::uint64_t last, State& state) {
   std::vector<std::string> refused;
-  TRY_ASSIGN(const auto loaded, load_until(run, last, state, refused));
+  TRY_ASSIGN(const auto loaded, store::load_newest(run.checkpoints(), state.list(), refused, last));
   for (const std::string& text : refused) log_warning("{}", text);
   if (loaded) {
     if (loaded->profile != profile) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "train/judge.h"
 
@@ -24,19 +25,6 @@ Result<void> begin_run(const Setup& setup, State& state, const std::function<voi
   }
   state.set_cursor(setup.dataset->begin());
   return {};
-}
-
-Result<std::optional<store::CheckpointInfo>> load_until(const store::RunDirectory& run, std::uint64_t last, State& state,
-                                                        std::vector<std::string>& refused, const std::function<void()>& beat) {
-  TRY_ASSIGN(std::vector<std::uint64_t> steps, store::list_checkpoints(run.checkpoints()));
-  std::erase_if(steps, [&](std::uint64_t step) { return step > last; });
-  for (; !steps.empty(); steps.pop_back()) {
-    if (beat) beat();
-    auto loaded = store::load_checkpoint(run.checkpoints(), steps.back(), state.list());
-    if (loaded.ok()) return std::optional(std::move(loaded).value());
-    refused.push_back(fmt::format("checkpoint {}: {}", steps.back(), loaded.error().message));
-  }
-  return std::optional<store::CheckpointInfo>();
 }
 
 RunScalars after_step(RunScalars scalars, const std::optional<Proposal>& proposal) {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "store/checkpoint.h"
 #include "train/area.h"
 #include "train/beginning.h"
 #include "train/judge.h"
@@ -106,7 +107,7 @@ Result<guard::KeeperTask::Loaded> TrainingKeeper::load(std::size_t index, std::u
   State& state = *states_[index];
   Loaded loaded;
   const auto beat = [this] { pulse_->beat(); };
-  TRY_ASSIGN(const auto info, load_until(task_.run(), before, state, loaded.refused, beat));
+  TRY_ASSIGN(const auto info, store::load_newest(task_.run().checkpoints(), state.list(), loaded.refused, before));
   if (info) {
     loaded.loaded = true;
     loaded.profile = info->profile;
