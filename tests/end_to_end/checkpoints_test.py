@@ -72,6 +72,20 @@ def main():
     lines = journal.read_text().splitlines(keepends=True)
     journal.write_text("".join(lines[:10] + lines[11:]))
     run("verify", tampered, expect=3)
+
+    # A run that began from a model begins from it again when no checkpoint is left, not from random weights.
+    run("export", whole, "--to", scratch.path / "model")
+    begun = scratch.path / "begun.toml"
+    begun.write_text("\n".join(f'init = "{scratch.path}/model"' if line.startswith("preset") else line
+                               for line in config.read_text().splitlines() if not line.startswith(("[tokenizer]", "kind = \"bytes\""))))
+    for workers in ("0", "2"):
+        again = scratch.path / f"again-{workers}"
+        train(begun, again, "--set", "run.steps=6", "--workers", workers)
+        first = digest(again)
+        shutil.rmtree(again / "checkpoints")
+        train(begun, again, "--set", "run.steps=6", "--workers", workers)
+        assert digest(again) == first
+    print("without checkpoints: from the model it began with")
     print("ok")
 
 
