@@ -14,14 +14,8 @@ namespace godwit::guard {
 
 namespace {
 
-constexpr int wait_ms = 20;
-
 int parts_of(std::int64_t samples, std::int64_t part) {
   return static_cast<int>((samples + part - 1) / part);
-}
-
-Error stopped() {
-  return {ErrorKind::stopped, "stopped on request"};
 }
 
 }  // namespace

@@ -25,6 +25,9 @@ class Supervisor : public Crew {
   std::string description() const override;
 
  private:
+  static constexpr int wait_ms = 20;  // between two looks at everything
+  [[nodiscard]] static Error stopped() { return {ErrorKind::stopped, "stopped on request"}; }
+
   // A part of the step's samples on its way to a proposal that stands.
   struct Part {
     std::int64_t first = 0, count = 0;

@@ -15,13 +15,8 @@ namespace godwit::guard {
 
 namespace {
 
-constexpr int wait_ms = 20;
 constexpr int killed_in_a_row_max = 5;
 constexpr double tried_again_after_s = 5;
-
-Error stopped() {
-  return {ErrorKind::stopped, "stopped on request"};
-}
 
 std::string finding_text(const Answer& answer) {
   if (answer.findings.empty()) return fmt::format("{} results in doubt", answer.finding_count);

@@ -15,7 +15,6 @@ namespace godwit::guard {
 
 namespace {
 
-constexpr int wait_ms = 20;
 constexpr double record_every_s = 0.2;
 constexpr const char* counter_names[] = {"faults",  "replays",  "confirmations", "respawns", "rollbacks",           "quarantined",
                                          "skipped", "findings", "slow",          "resends",  "checkpoints_refused", "checkpoints_failed"};
