@@ -54,6 +54,7 @@ struct Bench {
   std::string_view summary;                 // one sentence
   std::vector<std::string_view> jobs = {};  // what --job may choose from
   Result<Report> (*run)(Context& context) = nullptr;
+  bool by_name_only = false;  // what is measured is the guard, not speed against ceilings: no part of a run of all benches
 };
 
 [[nodiscard]] std::span<const Bench* const> all_benches();

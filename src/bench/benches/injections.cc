@@ -284,6 +284,7 @@ extern const Bench injections;
 const Bench injections{.name = "injections",
                        .summary = "Whether inline checks find what is spoilt on purpose and doubt nothing else, and what they cost.",
                        .jobs = {"found", "alarms", "cost", "step"},
-                       .run = run};
+                       .run = run,
+                       .by_name_only = true};
 
 }  // namespace godwit::bench

@@ -135,6 +135,7 @@ extern const Bench protection;
 const Bench protection{.name = "protection",
                        .summary = "What checks, processes, replays and checkpoints add to the time of a step.",
                        .jobs = {"mini", "dense30", "checkpoints"},
-                       .run = run};
+                       .run = run,
+                       .by_name_only = true};
 
 }  // namespace godwit::bench

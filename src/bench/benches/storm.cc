@@ -365,6 +365,7 @@ extern const Bench storm;
 const Bench storm{.name = "storm",
                   .summary = "A run under random faults of all kinds: recoveries, goodput, and whether its bits are those of a calm one.",
                   .jobs = {"storm", "kills"},
-                  .run = run};
+                  .run = run,
+                  .by_name_only = true};
 
 }  // namespace godwit::bench

@@ -2,6 +2,7 @@
 #include "bench/bench.h"
 #include <fmt/format.h>
 #include <algorithm>
+#include <iterator>
 
 #include "base/config.h"
 #include "cli/command.h"
@@ -28,12 +29,14 @@ std::vector<std::string> bench_names() {
   return names;
 }
 
-// The named one, or all of them.
+// The named one, or all that need not be named.
 Result<std::vector<const bench::Bench*>> choose(const Options& options) {
   const auto all = bench::all_benches();
   if (options.name.empty()) {
     if (!options.job.empty()) return input_error("--job needs the name of a bench: {}", fmt::join(bench_names(), ", "));
-    return std::vector(all.begin(), all.end());
+    std::vector<const bench::Bench*> chosen;
+    std::ranges::copy_if(all, std::back_inserter(chosen), [](const bench::Bench* each) { return !each->by_name_only; });
+    return chosen;
   }
   const auto named = std::ranges::find(all, options.name, &bench::Bench::name);
   if (named == all.end()) return input_error("there is no bench '{}'; there are: {}", options.name, fmt::join(bench_names(), ", "));
