@@ -69,7 +69,10 @@ for kind in ("journal", "checkpoint"):
     for n in range(1, len(longest) + 1, every):
         run = work / f"{kind}-{n}"
         watched = [option for path in paths(kind, run) for option in ("-P", str(path))]
-        first = train(run, ["strace", "-f", "-qq", "-o", "/dev/null", *watched, "-e", f"inject=all:signal=KILL:when={n}"])
+        first = train(run, ["strace", "-f", "-qq", "-o", str(work / "killed.log"), *watched, "-e", f"inject=all:signal=KILL:when={n}"])
+        if "killed by SIGKILL" not in (work / "killed.log").read_text():
+            failures += 1
+            print(f"{kind}: call {n} ({longest[n - 1]}) was not reached: nothing was killed", flush=True)
         again = first
         for _ in range(5):
             if again.returncode == 0:
