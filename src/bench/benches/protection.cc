@@ -73,8 +73,8 @@ Result<void> measure(Context& context, Report& report) {
     add("checked inline over unchecked", seconds[checked], seconds[bare], wanted[i]->inline_most);
     add("supervisor, keeper, worker over one process", seconds[supervised], seconds[checked], 1.03);
     // A proposal in 32 is confirmed, each as dual confirms every one: too seldom for a median, so it is a 32nd of what those cost.
-    add("one proposal in 32 confirmed over none", seconds[supervised] + (seconds[twice] - seconds[supervised]) / 32, seconds[supervised],
-        1.035);
+    add("one proposal in 32 confirmed over none, derived from dual", seconds[supervised] + (seconds[twice] - seconds[supervised]) / 32,
+        seconds[supervised], 1.035);
     add("every proposal made twice over once", seconds[twice], seconds[supervised], 2.1);
   }
   return {};
