@@ -318,7 +318,8 @@ void Storm::report(Report& report) const {
     (each.fault == "supervisor" ? restarts : each.hang() ? hangs : deaths).push_back(each.seconds);
   const auto recovery = [&](std::string_view what, const std::vector<double>& seconds, std::optional<Target> middle, double worst) {
     if (seconds.empty()) return;
-    const std::string note = fmt::format("from its notice to the next commit, {} of them", seconds.size());
+    const std::string note =
+        fmt::format("from when it was noticed, or a process fell silent, to the next commit, {} of them", seconds.size());
     add(fmt::format("recovery {}, median", what), median(seconds), "s", middle, note);
     add(fmt::format("recovery {}, worst", what), *std::ranges::max_element(seconds), "s", at_most(worst), "");
   };
