@@ -44,6 +44,11 @@ struct Draws {
   std::int64_t width_floats = 0;
 };
 
+// What rounding can make of a sum of `count` numbers that are none negative, in two orders of summation: as part of the sum.
+[[nodiscard]] inline float sum_bound(std::int64_t count) {
+  return 2 * 0x1p-24f * (static_cast<float>(count) / lanes + 32);
+}
+
 // c_i · r by halves of `rows` ≤ 8 rows.
 inline void weigh_rows(const float* c, std::int64_t stride, int rows, std::int64_t columns, const float* r, float* first, float* second) {
   constexpr int most = 8;
@@ -128,7 +133,8 @@ class ScoreFactors {
   std::vector<Bounds> bounds_;
 };
 
-// Where a strike hits one of attention's products: product `which` of a block of rows.
+// Where a strike hits attention: what `which` says of a block of rows. Forward: scores, weighted values, weights, the result; backward:
+// scores, dP, dq, dk, dvalue, P.
 struct AttentionAim {
   const Strike* strike = nullptr;
   int which = 0;

@@ -14,6 +14,7 @@
 #include "functions.h"
 #include "kernel.h"
 #include "rows.h"
+#include "twice.h"
 
 namespace godwit::cpu::GODWIT_ISA::attend {
 
@@ -94,7 +95,7 @@ class Forward {
         const Block block = block_of(stretch, s, row);
         attend_segment(head, stretch, scale, s, block, packed);
         join(block, s, s + 1 == segments);
-        if (s + 1 == segments) finish(head, stretch.row * widths_.group, block);
+        if (s + 1 == segments) finish(head, stretch, block);
       }
     }
   }
@@ -117,7 +118,7 @@ class Forward {
       std::memcpy(leaf_.l, nodes + block_rows, block_rows * sizeof(float));
       std::memcpy(leaf_.o, nodes + 2 * block_rows, static_cast<std::size_t>(block.rows * value_width_) * sizeof(float));
       join(block, s, s + 1 == segments);
-      if (s + 1 == segments) finish(head, stretch.row * widths_.group, block);
+      if (s + 1 == segments) finish(head, stretch, block);
     }
   }
   [[nodiscard]] static std::int64_t node_floats(const Widths& widths) { return block_rows * (2 + round_up(widths.value, lanes)); }
@@ -167,14 +168,21 @@ class Forward {
     for (int i = 0; i < block.rows; ++i) gather_row(queries_, i, head.q, {}, first_row + i);
     multiply_scores(block);
     if (draws_.inspection != nullptr) look_at_scores(block, stretch, s);
-    weigh(block, scale, [&](int i) {
+    std::vector<float> before_weights;
+    const bool weights_struck = Dot::per_word == 1 && hit(2, block, s);
+    if (weights_struck) before_weights.assign(scores_, scores_ + block.rows * score_stride);
+    const auto meanwhile = [&](int i) {
       const std::int64_t query = first_row + i;
       if (s + 1 == segments_of(stretch)) {
         prefetch<true>(head.o + query * head.o_stride, widths_.value * static_cast<std::int64_t>(sizeof(float)));
       }
       if (packed + i < end) fetch_key(head, stretch.key + packed + i);
       if (block.row + block_rows + i < rows) prefetch_row(head.q, query + block_rows);
-    });
+    };
+    draws_.checks() ? weigh<true>(block, scale, meanwhile) : weigh<false>(block, scale, meanwhile);
+    if (weights_struck)
+      strike(scores_, score_stride, block, stretch, panel_keys, seen(block, static_cast<std::int64_t>(aim_->row - block.row)), before_weights);
+    if (draws_.checks()) check_weights(block, stretch);
     std::vector<float> earlier;
     const bool struck = draws_.inspection != nullptr && hit(1, block, s);
     if (struck) earlier.assign(leaf_.o, leaf_.o + block.rows * value_width_);
@@ -220,6 +228,24 @@ class Forward {
                                         {{f, f + value_factor_width, f + 2 * value_factor_width}}, leaf_.o + i * value_width_, value_width_,
                                         widths_.value, draws_.width, value_bounds_[static_cast<std::size_t>((keys + lanes - 1) / lanes)],
                                         [&](int k) { return result_row(block, stretch, i + k); });
+    }
+  }
+
+  // Whether the weights are stored as they were made: they are none negative, so that what they add up to leaves no room for a wrong one.
+  void check_weights(const Block& block, const Stretch& stretch) const {
+    const std::int64_t longest = round_up(seen(block, block.rows - 1), lanes);
+    for (int i = 0; i < block.rows; ++i) {
+      F32 sum = zero();
+      for (std::int64_t j = 0; j < longest; j += lanes) {
+        if constexpr (Dot::per_word == 1) {
+          sum = sum + load(scores_ + i * score_stride + j);
+        } else {
+          sum = sum + load_bf16_first(reinterpret_cast<const std::uint16_t*>(weights_ + i * weight_stride) + j, lanes);
+        }
+      }
+      const float difference = tree_of_lanes(sum) - stored_[i];
+      const float bound = sum_bound(longest) * stored_[i];
+      if (!(std::fabs(difference) <= bound)) draws_.inspection->doubt(0, result_row(block, stretch, i), difference, bound);
     }
   }
 
@@ -280,7 +306,8 @@ class Forward {
 
   // Scores to weights p = exp(z − m), with the row's m and l. What a row does not see becomes +0 up to the block's longest row.
   // A DOT's finish may be left out: a zero's sign cannot be seen behind the exponential. `meanwhile(i)` is called before each row.
-  template <typename Meanwhile>
+  // `checked`: also what the weights add up to as they are stored.
+  template <bool checked, typename Meanwhile>
   void weigh(const Block& block, float scale, Meanwhile meanwhile) {
     const std::int64_t longest = round_up(seen(block, block.rows - 1), lanes);
     const F32 factor = set1(scale);
@@ -309,10 +336,15 @@ class Forward {
       leaf_.m[i] = m;
       const F32 shift = set1(m);
       F32 lane[4] = {zero(), zero(), zero(), zero()};
+      F32 rounded = zero();
+      const auto put = [&](std::int64_t j, F32 p) {
+        put_weights(i, j, p);
+        if constexpr (checked && Dot::per_word == 2) rounded = rounded + from_bits(shift_left<16>(to_bf16(p)));
+      };
       const auto weight = [&](std::int64_t j, F32& sum) {
         const F32 p = exp(load(row + j) - shift);
         sum = sum + p;
-        put_weights(i, j, p);
+        put(j, p);
       };
       std::int64_t j = 0;
       for (; j + 4 * lanes <= whole; j += 4 * lanes) {
@@ -324,10 +356,11 @@ class Forward {
         const F32 p = select(some, exp(load(row + whole) - shift), zero());
         F32& sum = lane[whole / lanes % 4];
         sum = sum + p;
-        put_weights(i, whole, p);
+        put(whole, p);
         j += lanes;
       }
       leaf_.l[i] = sum_lanes(lane);
+      if constexpr (checked) stored_[i] = Dot::per_word == 2 ? tree_of_lanes(rounded) : leaf_.l[i];
       for (; j < longest; j += lanes) put_weights(i, j, zero());
     }
   }
@@ -365,8 +398,18 @@ class Forward {
       const F32 m = select(unordered(m1, m2), set1(nan32), larger(m1, m2) + zero());
       const F32 a1 = exp(m1 - m);
       const F32 a2 = exp(m2 - m);
+      const F32 l2 = load(leaf_.l + i);
       store(leaf_.m + i, m);
-      store(leaf_.l + i, fma(load(waiting.l + block.row + i), a1, load(leaf_.l + i) * a2));
+      store(leaf_.l + i, fma(load(waiting.l + block.row + i), a1, l2 * a2));
+      Same same;
+      const bool checks = draws_.checks();
+      if (checks) {
+        const Mask some = first(static_cast<int>(std::min<std::int64_t>(lanes, block.rows - i)));
+        const auto look = [&](F32 made, F32 second) { same.look(select(some, made, zero()), select(some, second, zero())); };
+        look(a1, exp(again(m1) - m));
+        look(a2, exp(again(m2) - m));
+        look(load(leaf_.l + i), fma(again(load(waiting.l + block.row + i)), a1, l2 * a2));
+      }
       alignas(64) float first_scale[lanes];
       alignas(64) float second_scale[lanes];
       store(first_scale, a1);
@@ -375,9 +418,12 @@ class Forward {
         const float* earlier = waiting.o + (block.row + i + k) * value_width_;
         float* later = leaf_.o + (i + k) * value_width_;
         for (std::int64_t c = 0; c < value_width_; c += lanes) {
-          store(later + c, fma(load(earlier + c), set1(first_scale[k]), load(later + c) * set1(second_scale[k])));
+          const F32 x = load(later + c);
+          store(later + c, fma(load(earlier + c), set1(first_scale[k]), x * set1(second_scale[k])));
+          if (checks) same.look(load(later + c), fma(load(earlier + c), set1(first_scale[k]), again(x) * set1(second_scale[k])));
         }
       }
+      if (!same.holds()) draws_.inspection->doubt(0, -1, std::numeric_limits<double>::infinity(), 0);
     }
   }
 
@@ -398,17 +444,38 @@ class Forward {
     std::memcpy(to.o + block.row * value_width_, leaf_.o, rows * static_cast<std::size_t>(value_width_) * sizeof(float));
   }
 
-  void finish(const Head<Dot>& head, std::int64_t first_row, const Block& block) {
+  void finish(const Head<Dot>& head, const Stretch& stretch, const Block& block) {
+    const std::int64_t first_row = stretch.row * widths_.group + block.row;
+    float* results = head.o + first_row * head.o_stride;
+    std::vector<float> before;
+    const bool struck = aim_ != nullptr && hit(3, block, aim_->segment);
+    if (struck) before.assign(results, results + (block.rows - 1) * head.o_stride + widths_.value);
+    const auto value = [&](int i, std::int64_t c, float l) { return (again(load(leaf_.o + i * value_width_ + c)) + zero()) / set1(l); };
     for (int i = 0; i < block.rows; ++i) {
-      const std::int64_t row = first_row + block.row + i;
+      const std::int64_t row = first_row + i;
       const float l = leaf_.l[i] + 0.0f;
       if (head.m != nullptr) {
         head.m[row * head.ml_stride] = leaf_.m[i];
         head.l[row * head.ml_stride] = l;
       }
-      const float* from = leaf_.o + i * value_width_;
-      float* to = head.o + row * head.o_stride;
-      vectors(widths_.value, [&](std::int64_t c, int n) { store_n(to + c, (load(from + c) + zero()) / set1(l), n); });
+      float* to = results + i * head.o_stride;
+      vectors(widths_.value, [&](std::int64_t c, int n) { store_n(to + c, value(i, c, l), n); });
+    }
+    if (struck) strike(results, head.o_stride, block, stretch, tile_vectors * lanes, widths_.value, before);
+    for (int i = 0; draws_.checks() && i < block.rows; ++i) {
+      const std::int64_t row = first_row + i;
+      const float l = leaf_.l[i] + 0.0f;
+      Same same;
+      if (head.m != nullptr) {
+        same.look(head.m[row * head.ml_stride], leaf_.m[i]);
+        same.look(head.l[row * head.ml_stride], l);
+      }
+      const float* from = results + i * head.o_stride;
+      vectors(widths_.value, [&](std::int64_t c, int n) {
+        const F32 made = value(i, c, l);
+        same.look(load_n(from + c, n), n == lanes ? made : select(first(n), made, zero()));
+      });
+      if (!same.holds()) draws_.inspection->doubt(0, result_row(block, stretch, i), std::numeric_limits<double>::infinity(), 0);
     }
   }
 
@@ -431,6 +498,7 @@ class Forward {
   float* scores_;  // [block_rows][score_stride]
   Word* weights_;  // [block_rows][weight_stride]; of f32 the scores' memory
   Node leaf_;
+  float stored_[block_rows] = {};  // what each row's weights add up to, as they are stored
   Node waiting_[48];
 };
 
@@ -511,9 +579,9 @@ class Team {
     Chance chance = draws_.strike()->chance;
     aim.item = chance.below(count * heads);
     const Stretch& stretch = stretches[aim.item / heads];
-    aim.which = static_cast<int>(chance.below(2));
+    aim.which = static_cast<int>(chance.below(4));
     aim.row = chance.below(stretch.rows * widths_.group);
-    aim.segment = chance.below(Forward<Dot>::segments_of(stretch));
+    aim.segment = aim.which == 3 ? Forward<Dot>::segments_of(stretch) - 1 : chance.below(Forward<Dot>::segments_of(stretch));
     aim.column = chance.real();
     aim.strike = draws_.strike();
     return aim;

@@ -17,6 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include "carried.h"
+#include "checked_run.h"
 #include "float_mode.h"
 #include "godwit/backend.h"
 #include "inspect.h"
@@ -47,6 +49,7 @@ __attribute__((format(printf, 3, 4))) godwit_status fail(godwit_error* error, go
 }  // namespace godwit::cpu
 
 using godwit::cpu::Call;
+using godwit::cpu::CarriedSums;
 using godwit::cpu::fail;
 using godwit::cpu::Findings;
 using godwit::cpu::Inspection;
@@ -65,7 +68,9 @@ struct godwit_device {
   std::string isa;
   std::span<const Kernel* const> kernels;
   std::unique_ptr<Pool> pool;
+  Pool alone{1};
   Mapping workspace;
+  std::unique_ptr<CarriedSums> carried;
   PackedWeights packed_weights;
   std::atomic<bool> aborted{false};
   bool profile = false;
@@ -109,6 +114,7 @@ std::int64_t tensor_bytes(const godwit_tensor& tensor) {
 }  // namespace
 
 struct godwit_prepared {
+  ~godwit_prepared() { device->carried->forget(this); }
   godwit_device* device = nullptr;
   std::deque<std::string> names;  // of attributes
   std::vector<Step> steps;
@@ -193,6 +199,7 @@ godwit_status open_device(int32_t index, const godwit_option* options, int32_t o
   auto opened = std::make_unique<godwit_device>();
   opened->isa = chosen->name;
   opened->kernels = chosen->kernels;
+  opened->carried = std::make_unique<CarriedSums>(chosen->sum);
   opened->profile = profile;
   opened->verify = verify;
   opened->name =
@@ -288,6 +295,31 @@ const char* kernel_for(godwit_device* device, const godwit_program* program, int
   return kernel->variant(step_of(*program, program->ops[op], kernel, names).call(*device->pool, nullptr));
 }
 
+// Where results are used for the last time, and which of them the host uses.
+void plan_carrying(const godwit_program& program, std::vector<Step>& steps) {
+  std::vector<bool> seen(static_cast<std::size_t>(program.tensor_count), false);
+  const auto inside = [&](std::int32_t tensor) {
+    const godwit_role role = program.tensors[tensor].role;
+    return role == GODWIT_TEMPORARY || role == GODWIT_DERIVED;
+  };
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    for (std::size_t i = 0; i < step->tensors.size(); ++i) {
+      const std::int32_t tensor = step->tensors[i];
+      if (i >= step->input_count) {
+        step->for_host.push_back(!inside(tensor));
+        continue;
+      }
+      step->last_use.push_back(inside(tensor) && !seen[static_cast<std::size_t>(tensor)]);
+      seen[static_cast<std::size_t>(tensor)] = true;
+    }
+  }
+}
+
+std::int64_t workspace_of(godwit_device& device, const Step& step) {
+  if (device.verify) return godwit::cpu::checked_workspace(step, *device.pool, device.alone);
+  return step.kernel->workspace == nullptr ? 0 : step.kernel->workspace(step.call(*device.pool, nullptr));
+}
+
 godwit_status prepare(godwit_device* device, const godwit_program* program, godwit_prepared** prepared, godwit_error* error) {
   if (std::strcmp(program->profile, profiles[0]) != 0) {
     return fail(error, GODWIT_UNSUPPORTED, "the cpu backend executes the profile %s, not %s", profiles[0], program->profile);
@@ -311,9 +343,9 @@ godwit_status prepare(godwit_device* device, const godwit_program* program, godw
       return fail(error, GODWIT_UNSUPPORTED, "the cpu backend has no kernel for the op %s at these types", op.name);
   }
   made->packings = godwit::cpu::plan_packings(*program, made->steps);
+  if (device->verify) plan_carrying(*program, made->steps);
   for (const Step& step : made->steps) {
-    if (step.kernel->workspace == nullptr) continue;
-    made->workspace_bytes = std::max(made->workspace_bytes, step.kernel->workspace(step.call(*device->pool, nullptr)));
+    made->workspace_bytes = std::max(made->workspace_bytes, workspace_of(*device, step));
   }
   if (made->workspace_bytes > device->workspace.bytes()) {
     Mapping larger(made->workspace_bytes);
@@ -334,7 +366,9 @@ godwit_status prepared_describe(godwit_prepared* prepared, godwit_prepared_info*
 }
 
 void prepared_destroy(godwit_prepared* prepared) {
+  PackedWeights& weights = prepared->device->packed_weights;
   delete prepared;
+  weights.trim();
 }
 
 // Whether results are looked at; then `inspection` says with what.
@@ -347,18 +381,20 @@ bool inspect(godwit_device& device, Inspection& inspection) {
   return true;
 }
 
-void run_step(godwit_device& device, const Step& step, std::int32_t index) {
+void run_step(godwit_device& device, const godwit_prepared* program, const Step& step, std::int32_t index) {
   Call call = step.call(*device.pool, device.workspace.data());
   if (!device.verify && device.spoiler == nullptr) return step.kernel->run(call);
   Inspection inspection;
   (void)inspect(device, inspection);
+  inspection.program = program;
   inspection.op = index;
   inspection.tensors = step.tensors.data() + step.input_count;
   Strike strike;
-  if (device.spoiler != nullptr && !call.out.empty() && device.spoiler->strikes(step.kernel->op, index, call.out[0].rows(), strike))
+  const bool products = step.kernel->proof == Kernel::Proof::own;
+  if (device.spoiler != nullptr && !call.out.empty() && device.spoiler->strikes(step.kernel->op, products, index, call.out[0].rows(), strike))
     inspection.strike = &strike;
   call.inspection = &inspection;
-  step.kernel->run(call);
+  godwit::cpu::run_checked(step, call, inspection, {*device.pool, device.alone, *device.carried});
   device.checked.fetch_add(std::popcount(inspection.checked.load()), std::memory_order_relaxed);
 }
 
@@ -395,11 +431,11 @@ godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part pa
       if (step.views[k].data == nullptr) return unbound(step.tensors[k]);
     }
     if (!device.profile) {
-      run_step(device, step, static_cast<std::int32_t>(i));
+      run_step(device, prepared, step, static_cast<std::int32_t>(i));
       continue;
     }
     const auto before = std::chrono::steady_clock::now();
-    run_step(device, step, static_cast<std::int32_t>(i));
+    run_step(device, prepared, step, static_cast<std::int32_t>(i));
     step.nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - before).count();
     ++step.runs;
   }
@@ -444,6 +480,7 @@ godwit_status verify_key(godwit_device* device, const uint64_t key[2], godwit_er
 }
 
 godwit_status take_findings(godwit_device* device, godwit_finding* findings, int32_t capacity, int64_t* count, godwit_error*) {
+  device->carried->look_for_host(*device->pool, device->findings);
   *count = device->findings.take(findings, capacity);
   return GODWIT_OK;
 }

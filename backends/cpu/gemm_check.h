@@ -48,6 +48,26 @@ inline Halves sum_halves(const float (&v)[lanes][lanes]) {
   const __m512 low = pairs(t[0], t[1]);
   const __m512 high = pairs(t[2], t[3]);
   return {{_mm512_shuffle_f32x4(low, high, 0x88)}, {_mm512_shuffle_f32x4(low, high, 0xDD)}};
+#elif defined(GODWIT_SIMD_256)
+  // Eight vectors of eight lanes to their eight sums.
+  const auto eight = [&](int row, int lane) __attribute__((always_inline)) {
+    __m256 t[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const __m256 a = _mm256_load_ps(&v[row + 2 * i][lane]);
+      const __m256 b = _mm256_load_ps(&v[row + 2 * i + 1][lane]);
+      t[i] = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    }
+    const auto fours = [](__m256 a, __m256 b) __attribute__((always_inline)) {
+      const __m256d x = _mm256_castps_pd(a);
+      const __m256d y = _mm256_castps_pd(b);
+      return _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(x, y)), _mm256_castpd_ps(_mm256_unpackhi_pd(x, y)));
+    };
+    const __m256 low = fours(t[0], t[1]);
+    const __m256 high = fours(t[2], t[3]);
+    return _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31));
+  };
+  return {{eight(0, 0), eight(8, 0)}, {eight(0, 8), eight(8, 8)}};
 #else
   alignas(64) float sums[2][lanes] = {};
   for (int i = 0; i < lanes; ++i) {

@@ -54,7 +54,7 @@ std::int64_t Findings::take(godwit_finding* to, std::int32_t capacity) {
 }
 
 void Inspection::doubt(int output, std::int64_t row, double difference, double bound) const {
-  findings->add({sizeof(godwit_finding), op, tensors[output], row, difference, bound});
+  findings->add({sizeof(godwit_finding), op, tensors[output], row, difference, bound, program});
 }
 
 std::uint64_t Chance::u64() {
@@ -67,8 +67,8 @@ Spoiler::Spoiler(const godwit_spoil& spoil, void (*told)(void*, const godwit_spo
   spoil_.op = nullptr;
 }
 
-bool Spoiler::strikes(const char* op, std::int32_t index, std::int64_t rows, Strike& strike) {
-  if (!op_.empty() && op_ != op) return false;
+bool Spoiler::strikes(const char* op, bool products, std::int32_t index, std::int64_t rows, Strike& strike) {
+  if (op_.empty() ? !products : op_ != op) return false;
   if (spoil_.op_index >= 0 && spoil_.op_index != index) return false;
   if (spoil_.rows > 0 && spoil_.rows != rows) return false;
   if (spoil_.count > 0 && struck_.load() >= spoil_.count) return false;

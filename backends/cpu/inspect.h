@@ -76,8 +76,8 @@ struct Strike {
 class Spoiler {
  public:
   Spoiler(const godwit_spoil& spoil, void (*told)(void*, const godwit_spoilt*), void* context);
-  // Whether this run of the op is to be spoilt; then `strike` says how.
-  [[nodiscard]] bool strikes(const char* op, std::int32_t index, std::int64_t rows, Strike& strike);
+  // Whether this run of the op is to be spoilt; then `strike` says how. `products`: the op sums products.
+  [[nodiscard]] bool strikes(const char* op, bool products, std::int32_t index, std::int64_t rows, Strike& strike);
 
  private:
   friend struct Strike;
@@ -97,6 +97,7 @@ struct Inspection {
   std::uint64_t run = 0;  // a number of its own for each run of an op: no vector is used twice
   Findings* findings = nullptr;
   const Strike* strike = nullptr;
+  const godwit_prepared* program = nullptr;
   std::int32_t op = 0;
   const std::int32_t* tensors = nullptr;          // of the outputs
   mutable std::atomic<std::uint32_t> checked{0};  // bit k: output k was

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernel.h"
+#include "sums.h"
 
 namespace godwit::cpu {
 
@@ -13,6 +14,7 @@ struct InstructionSet {
   const char* name;
   bool present;
   std::span<const Kernel* const> kernels;
+  SumBytes sum;
 };
 
 // Worst first; scalar is always there.

@@ -70,6 +70,13 @@ struct Kernel {
   void (*pack)(const Call& call, std::byte* to) = nullptr;
   // Equal for calls whose in[1], if the same tensor, is packed alike.
   const char* layout = nullptr;
+  // How a device that checks knows that results are right (checked_run.h): the op is run twice and must give the same bits; the kernel looks
+  // itself, by `Call::inspection`; or not at all (results are not the op's alone).
+  enum class Proof : std::uint8_t { twice, own, none };
+  Proof proof = Proof::twice;
+  // Bit k: the k-th input goes by rows, as every output does: rows [i, j) of the outputs (by their first axis) are made of rows [i, j) of
+  // these inputs, and of the others as wholes, whatever rows there are besides. 0: the op does not go by rows.
+  std::uint32_t by_rows = 0;
 };
 
 }  // namespace godwit::cpu

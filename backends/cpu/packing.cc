@@ -52,8 +52,19 @@ std::shared_ptr<Mapping> PackedWeights::get(const std::string& key, std::int64_t
   std::erase_if(layouts_, [](const auto& entry) { return entry.second.expired(); });
   std::weak_ptr<Mapping>& known = layouts_[key];
   if (auto shared = known.lock()) return shared;
-  auto made = std::make_shared<Mapping>(bytes);
-  if (made->data() == nullptr) return nullptr;
+  Mapping memory;
+  if (const auto found = spare_->find(bytes); found != spare_->end()) {
+    memory = std::move(found->second);
+    spare_->erase(found);
+  } else {
+    memory = Mapping(bytes);
+    if (memory.data() == nullptr) return nullptr;
+  }
+  const auto give_back = [spare = spare_, bytes](Mapping* mapping) {
+    spare->emplace(bytes, std::move(*mapping));
+    delete mapping;
+  };
+  std::shared_ptr<Mapping> made(new Mapping(std::move(memory)), give_back);
   known = made;
   return made;
 }
@@ -98,6 +109,7 @@ std::vector<Packing> plan_packings(const godwit_program& program, std::span<Step
 bool pack(Packing& packing, std::span<Step> steps, PackedWeights& weights, void* source, Pool& pool, const Inspection* inspection) {
   const Step& first = steps[packing.steps[0]];
   if (std::string key = key_of(packing, first, source); key != packing.key) {
+    packing.memory.reset();  // to be had again
     packing.memory = weights.get(key, packing.bytes);
     packing.key = packing.memory == nullptr ? std::string() : std::move(key);
     for (const std::size_t step : packing.steps) steps[step].packed = packing.memory == nullptr ? nullptr : packing.memory->data();

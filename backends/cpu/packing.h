@@ -19,9 +19,13 @@ class PackedWeights {
  public:
   // The layout of that name, shared with whoever holds it; null where there is no memory for it. Its content is undefined until packed.
   [[nodiscard]] std::shared_ptr<Mapping> get(const std::string& key, std::int64_t bytes);
+  // Gives memory back that nobody holds. Until then it serves the next layout of its size: state that moves from buffer to buffer would
+  // otherwise cost new pages at every step.
+  void trim() { spare_->clear(); }
 
  private:
   std::map<std::string, std::weak_ptr<Mapping>> layouts_;
+  std::shared_ptr<std::multimap<std::int64_t, Mapping>> spare_ = std::make_shared<std::multimap<std::int64_t, Mapping>>();  // by bytes
 };
 
 // One weight of a program in one layout.

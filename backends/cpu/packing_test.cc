@@ -110,5 +110,19 @@ TEST(Pack, ProgramsShareTheLayoutOfOneMemoryAndNoOther) {
   EXPECT_TRUE(shared.expired());
 }
 
+TEST(Pack, StateThatMovesBetweenBuffersKeepsItsMemory) {
+  Pool pool(1);
+  PackedWeights weights;
+  std::vector<float> states[3] = {std::vector<float>(48, 1.0f), std::vector<float>(48, 2.0f), std::vector<float>(48, 3.0f)};
+  Example example;
+  auto packings = example.plan();
+  ASSERT_TRUE(pack(packings[0], example.steps, weights, states[0].data(), pool));
+  const std::byte* first = example.steps[1].packed;
+  for (int step = 1; step < 7; ++step) {
+    ASSERT_TRUE(pack(packings[0], example.steps, weights, states[step % 3].data(), pool));
+    EXPECT_EQ(example.steps[1].packed, first);
+  }
+}
+
 }  // namespace
 }  // namespace godwit::cpu

@@ -22,6 +22,8 @@ struct Step {
   bool weight_packed = false;         // its weight comes in the kernel's own layout:
   const std::byte* packed = nullptr;  // here, once that was made
   bool verify = false;                // its device checks results
+  std::vector<bool> last_use;         // of the inputs: made in the same program, and read here for the last time
+  std::vector<bool> for_host;         // of the outputs: no temporary
   bool unneeded = false;              // whoever reads its output reads a packed layout made without it
   std::int64_t runs = 0;              // counted where the device was opened with profile = 1
   std::int64_t nanoseconds = 0;

@@ -144,9 +144,11 @@ typedef struct godwit_finding {
   int64_t row;       /* of the result, all its dimensions but the last counted as one; -1 if the check does not tell rows apart */
   double difference; /* between the result and what the check expected; NaN where either is not finite, infinite where it does not count */
   double bound;      /* what rounding can explain; 0 where the result must be equal by bits */
+  const godwit_prepared* prepared; /* the program; NULL: unknown */
 } godwit_finding;
 
-/* Spoils sums of products on purpose, after they are summed and before they are checked, rounded and stored, so that whoever guards a run can be
+/* Spoils sums of products on purpose, after they are summed and before they are checked, rounded and stored (of other ops: results before they are
+ * checked), so that whoever guards a run can be
  * tested. Which sums: results of ops of one name, or of one op of one program; of one shape; of a time. */
 typedef enum godwit_spoil_kind {
   GODWIT_SPOIL_BIT = 0,        /* bit `bit` of one sum, or with bit < 0 a random one */
@@ -163,7 +165,7 @@ typedef enum godwit_spoil_kind {
 typedef struct godwit_spoil {
   uint32_t struct_size;
   godwit_spoil_kind kind;
-  const char* op;        /* name of the ops that are spoilt; NULL: any that can be */
+  const char* op;        /* name of the ops that are spoilt; NULL: all that sum products, or route */
   int32_t op_index;      /* of one op of the program; -1: of all */
   int64_t rows;          /* only results of that many rows; 0: of any */
   int32_t bit;           /* of GODWIT_SPOIL_BIT: 0 to 31, or -1 */
@@ -236,7 +238,9 @@ typedef struct godwit_backend {
   /* Since minor 2; each may be NULL. Evidence of a device opened with the option "verify" = "inline" ("off" by default): its results are checked while they
    * are made, by vectors drawn from `key`, which the caller keeps secret and changes before each refresh and each run that it wants drawn anew. */
   godwit_status (*verify_key)(godwit_device* device, const uint64_t key[2], godwit_error* error);
-  /* Moves the findings since the last call to `findings`, the first `capacity` of them; `count` is how many there were. */
+  /* Moves the findings since the last call to `findings`, the first `capacity` of them; `count` is how many there were. First it looks whether what programs
+   * left for the host since then (outputs, and state they wrote) is still what their ops made: so it is called when the host has taken it (hashed it,
+   * sent it), and before the host writes there itself. May be called from `progress` (see watch). */
   godwit_status (*findings)(godwit_device* device, godwit_finding* findings, int32_t capacity, int64_t* count, godwit_error* error);
   /* How many results were checked since the device was opened. */
   int64_t (*checked)(godwit_device* device);

@@ -15,6 +15,8 @@ namespace godwit::bench {
 
 // Harmful: a sum differs by more than this part of its row's root mean square (RELIABILITY.md, G2).
 inline constexpr double harmful_part = 0.1;
+// Less than this harms nothing: what is left of a row of zeros after subnormals.
+inline constexpr double harmless = 1e-30;
 
 inline constexpr int spoil_kinds = 9;
 [[nodiscard]] std::string_view spoil_kind_name(int kind);

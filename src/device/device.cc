@@ -222,6 +222,7 @@ Result<Executable> Device::prepare(program::Program program) {
   const CProgram c(executable.program_, &executable.plan_);
   godwit_error error{};
   if (backend_->prepare(device_, &c.program, &executable.prepared_, &error) != GODWIT_OK) return executable.failure("prepare", error);
+  executables_[executable.prepared_] = &executable;
   return executable;
 }
 
@@ -242,7 +243,7 @@ Result<void> Device::verify_key(std::uint64_t high, std::uint64_t low) {
   return {};
 }
 
-Result<Device::Evidence> Device::evidence(const Executable& ran) {
+Result<Device::Evidence> Device::evidence() {
   Evidence evidence;
   if (!HAS(findings)) return evidence;
   std::array<godwit_finding, 256> list{};
@@ -250,16 +251,19 @@ Result<Device::Evidence> Device::evidence(const Executable& ran) {
   godwit_error error{};
   if (backend_->findings(device_, list.data(), static_cast<std::int32_t>(list.size()), &evidence.count, &error) != GODWIT_OK)
     return device_error(name_, "findings", error);
-  const program::Program& program = ran.program();
   for (std::size_t i = 0; i < std::min(list.size(), static_cast<std::size_t>(evidence.count)); ++i) {
     const godwit_finding& found = list[i];
-    Finding finding{.program = program.name, .op = "", .index = found.op, .tensor = "", .row = found.row};
+    Finding finding{.program = "", .op = "", .index = found.op, .tensor = "", .row = found.row};
     finding.difference = found.difference;
     finding.bound = found.bound;
-    if (found.op >= 0 && static_cast<std::size_t>(found.op) < program.nodes.size())
-      finding.op = program.nodes[static_cast<std::size_t>(found.op)].op->name;
-    if (found.tensor >= 0 && static_cast<std::size_t>(found.tensor) < program.tensors.size())
-      finding.tensor = program.tensors[static_cast<std::size_t>(found.tensor)].name;
+    if (const auto ran = executables_.find(found.prepared); ran != executables_.end()) {
+      const program::Program& program = ran->second->program();
+      finding.program = program.name;
+      if (found.op >= 0 && static_cast<std::size_t>(found.op) < program.nodes.size())
+        finding.op = program.nodes[static_cast<std::size_t>(found.op)].op->name;
+      if (found.tensor >= 0 && static_cast<std::size_t>(found.tensor) < program.tensors.size())
+        finding.tensor = program.tensors[static_cast<std::size_t>(found.tensor)].name;
+    }
     evidence.findings.push_back(std::move(finding));
   }
   return evidence;
@@ -299,7 +303,9 @@ void Device::spoil_no_longer() {
 #undef HAS
 
 Executable::~Executable() {
-  if (prepared_ != nullptr) device_->backend_->prepared_destroy(prepared_);
+  if (prepared_ == nullptr) return;
+  device_->executables_.erase(prepared_);
+  device_->backend_->prepared_destroy(prepared_);
 }
 
 Executable::Executable(Executable&& other) noexcept
@@ -310,7 +316,9 @@ Executable::Executable(Executable&& other) noexcept
       bindings_(std::move(other.bindings_)),
       own_(std::move(other.own_)),
       persistent_(std::move(other.persistent_)),
-      complete_(other.complete_) {}
+      complete_(other.complete_) {
+  if (prepared_ != nullptr) device_->executables_[prepared_] = this;
+}
 
 Error Executable::failure(std::string_view what, const godwit_error& error) const {
   return device_error(device_->name_, fmt::format("program {}: {}", program_.name, what), error);

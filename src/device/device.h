@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -159,7 +160,9 @@ class Device {
     std::vector<Finding> findings;
     std::int64_t count = 0;
   };
-  [[nodiscard]] Result<Evidence> evidence(const Executable& ran);
+  // Asked when the host has taken (hashed, sent) what programs left for it, and before it writes there: also looks whether that is still what
+  // their ops made. May be called from `watch`'s function.
+  [[nodiscard]] Result<Evidence> evidence();
   [[nodiscard]] std::int64_t checked() const;  // results checked so far; 0 where the backend checks nothing
   // Called whenever an op begins, in the thread that runs programs. Quick, or the device waits. False where the backend cannot.
   bool watch(std::function<void(std::int32_t op)> progress);
@@ -176,6 +179,7 @@ class Device {
   godwit_queue* queue_ = nullptr;
   std::string name_;
   Buffer arena_;
+  std::map<const godwit_prepared*, const Executable*> executables_;  // alive
   std::function<void(std::int32_t)> progress_;
   std::function<void(const godwit_spoilt&)> told_;
 };

@@ -113,7 +113,6 @@ struct State {
   godwit_backend table{};
   std::map<godwit_prepared*, std::unique_ptr<Whole>> programs;
   std::map<godwit_queue*, godwit_device*> queues;
-  std::map<godwit_device*, std::deque<godwit_finding>> findings;  // of what ran op by op
   std::map<godwit_device*, Spoil> spoils;
   std::optional<Lie> lie;
   // While a single runs: the numbers of its ops in the whole program. Nobody is told of ops of the refresh part that run again.
@@ -195,20 +194,6 @@ class Running : public OpRun {
   const Places& places_;
 };
 
-void keep_findings(godwit_device* device) {
-  if (current->table.findings == nullptr) return;
-  std::vector<godwit_finding> list(256);
-  for (godwit_finding& each : list) each.struct_size = sizeof each;
-  std::int64_t count = 0;
-  godwit_error ignored{};
-  if (current->behind.findings(device, list.data(), static_cast<std::int32_t>(list.size()), &count, &ignored) != GODWIT_OK) return;
-  for (std::int64_t i = 0; i < std::min<std::int64_t>(count, std::int64_t(list.size())); ++i) {
-    godwit_finding& found = list[static_cast<std::size_t>(i)];
-    found.op = current->number(found.op);
-    current->findings[device].push_back(found);
-  }
-}
-
 godwit_status make_singles(Whole& whole, godwit_error* error) {
   const OwnProgram& program = whole.program;
   // What the main part writes is no longer state to a program that does not see who writes it.
@@ -253,7 +238,6 @@ godwit_status run_by_op(Whole& whole, const Places& at, godwit_error* error) {
     current->silent = part == GODWIT_PART_REFRESH;
     godwit_status status = current->behind.run(at.queue, single.prepared, part, at.arena, at.persistent, at.bindings, error);
     if (status == GODWIT_OK) status = wait_for(at.queue, error);
-    keep_findings(whole.device);
     current->numbers = nullptr;
     current->silent = false;
     return status;
@@ -299,7 +283,6 @@ void queue_destroy(godwit_queue* queue) {
 }
 
 void close_device(godwit_device* device) {
-  current->findings.erase(device);
   current->spoils.erase(device);
   current->behind.close(device);
 }
@@ -329,20 +312,19 @@ godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part pa
   return run_by_op(whole, {queue, arena, persistent, bindings}, error);
 }
 
+// What was found in a single, as of the whole program.
 godwit_status take_findings(godwit_device* device, godwit_finding* list, std::int32_t capacity, std::int64_t* count, godwit_error* error) {
-  std::deque<godwit_finding>& kept = current->findings[device];
-  const auto size = static_cast<std::int64_t>(kept.size());
-  const auto own = static_cast<std::int32_t>(std::min<std::int64_t>(size, capacity));
-  for (std::int32_t i = 0; i < own; ++i) {
-    const std::uint32_t bytes = std::min<std::uint32_t>(list[i].struct_size, sizeof(godwit_finding));
-    godwit_finding found = kept[static_cast<std::size_t>(i)];
-    found.struct_size = list[i].struct_size;
-    std::memcpy(&list[i], &found, bytes);
-  }
-  const godwit_status status = current->behind.findings(device, list + own, capacity - own, count, error);
+  const godwit_status status = current->behind.findings(device, list, capacity, count, error);
   if (status != GODWIT_OK) return status;
-  kept.clear();
-  *count += size;
+  for (std::int64_t i = 0; i < std::min<std::int64_t>(*count, capacity); ++i) {
+    for (const auto& [prepared, whole] : current->programs) {
+      const auto single = std::ranges::find(whole->singles, list[i].prepared, &Single::prepared);
+      if (single == whole->singles.end()) continue;
+      list[i].prepared = prepared;
+      if (list[i].op >= 0) list[i].op = single->numbers.at(static_cast<std::size_t>(list[i].op));
+      break;
+    }
+  }
   return status;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -46,8 +47,8 @@ program::Program chain() {
 // The chain, ready to run on a device.
 class Chain {
  public:
-  explicit Chain(const godwit_backend& backend)
-      : device_(Device::open(backend, DeviceOptions()).value()),
+  explicit Chain(const godwit_backend& backend, bool verify = false)
+      : device_(Device::open(backend, {.backend = "cpu", .threads = 2, .isa = "", .verify = verify}).value()),
         state_(device_->allocate(aligned(width * width * 4) * 3).value()),
         executable_(device_->prepare(chain()).value()) {
     const program::Program& program = executable_.program();
@@ -198,7 +199,7 @@ TEST(Liar, AnOpMayNotComeBack) {
 struct Doubting {
   static inline godwit_backend table;
   static inline std::int32_t last_op = 0;
-  static inline std::int64_t found = 0;
+  static inline std::vector<godwit_finding> found;
   static inline std::map<godwit_prepared*, std::int32_t> ops;
   static inline std::optional<godwit_spoil> spoils;
   static inline void (*told)(void*, const godwit_spoilt*) = nullptr;
@@ -215,7 +216,7 @@ struct Doubting {
                    const godwit_binding* bindings, godwit_error* error) {
       if (part == GODWIT_PART_MAIN) {
         last_op = ops.at(prepared) - 1;
-        ++found;
+        found.push_back({sizeof(godwit_finding), last_op, 0, 0, 0, 0, prepared});
         if (spoils && (spoils->op_index < 0 || spoils->op_index == last_op)) {
           const godwit_spoilt spoilt{last_op, 0, 0, 0, 0, 0};
           told(context, &spoilt);
@@ -224,8 +225,9 @@ struct Doubting {
       return cpu().run(queue, prepared, part, arena, persistent, bindings, error);
     };
     table.findings = [](godwit_device*, godwit_finding* findings, std::int32_t capacity, std::int64_t* count, godwit_error*) {
-      *count = std::exchange(found, 0);
-      for (std::int64_t i = 0; i < std::min<std::int64_t>(*count, capacity); ++i) findings[i].op = last_op;
+      *count = std::ssize(found);
+      std::copy_n(found.begin(), std::min<std::int64_t>(*count, capacity), findings);
+      found.clear();
       return GODWIT_OK;
     };
     table.spoil = [](godwit_device*, const godwit_spoil* what, void (*tell)(void*, const godwit_spoilt*), void* with, godwit_error*) {
@@ -244,16 +246,16 @@ TEST(Liar, EvidenceAndSpoilingKeepTheNumberOfTheOp) {
   const auto& nodes = chain.executable().program().nodes;
   const auto refresh = static_cast<std::int32_t>(chain.executable().program().refresh_count);
   (void)chain.result();
-  ASSERT_EQ(chain.device().evidence(chain.executable())->findings.size(), 1u);
+  ASSERT_EQ(chain.device().evidence()->findings.size(), 1u);
   liar.arm({});
   (void)chain.result();
-  const auto evidence = chain.device().evidence(chain.executable()).value();
+  const auto evidence = chain.device().evidence().value();
   std::vector<std::int32_t> found, all(nodes.size() - static_cast<std::size_t>(refresh));
   for (const Finding& finding : evidence.findings) found.push_back(finding.index);
   std::iota(all.begin(), all.end(), refresh);
   EXPECT_EQ(found, all);
   EXPECT_EQ(evidence.count, std::int64_t(all.size()));
-  EXPECT_EQ(chain.device().evidence(chain.executable())->count, 0);
+  EXPECT_EQ(chain.device().evidence()->count, 0);
 
   std::vector<std::int32_t> spoilt;
   godwit_spoil spoil{};
@@ -282,6 +284,42 @@ TEST(Liar, WhatTheBackendBehindDoesNotHaveNobodyHas) {
   EXPECT_EQ(liar.table().spoil, nullptr);
   Chain chain(liar.table());
   EXPECT_FALSE(chain.device().watch([](std::int32_t) {}));
+}
+
+// Evidence of a device that checks: whatever bit of whatever result changes after it was stored is found, by whoever uses it last or when
+// the host has taken it; and what is not changed is not doubted.
+TEST(Liar, EveryStoredBitIsMissedWhereResultsAreChecked) {
+  Liar liar(cpu());
+  Chain chain(liar.table(), true);
+  const std::vector<float> plain = chain.result();
+  EXPECT_EQ(chain.device().evidence()->count, 0);
+  const program::Program& program = chain.executable().program();
+  for (std::size_t op = program.refresh_count; op < program.nodes.size(); ++op) {
+    for (std::size_t which = 0; which < program.nodes[op].outputs.size(); ++which) {
+      const TensorId id = program.nodes[op].outputs[which];
+      bool read = program.tensor(id).role != Role::temporary;  // by the host
+      for (const program::Node& node : program.nodes) read = read || std::ranges::count(node.inputs, id) > 0;
+      if (!read) continue;
+      for (const std::size_t bit : {0, 7, 1000}) {
+        liar.arm({.after = [&](OpRun& run) {
+          if (run.index != static_cast<std::int32_t>(op)) return;
+          std::vector<std::byte> bytes = run.read(which);
+          bytes[bit / 8 % bytes.size()] ^= std::byte{1} << bit % 8;
+          run.write(which, bytes);
+        }});
+        (void)chain.result();
+        const auto evidence = chain.device().evidence().value();
+        EXPECT_GE(evidence.count, 1) << program.nodes[op].op->name << ", result " << which << ", bit " << bit;
+        for (const Finding& finding : evidence.findings) {
+          EXPECT_EQ(finding.program, "chain");
+          EXPECT_EQ(finding.bound, 0);
+        }
+        liar.arm({});
+        EXPECT_EQ(chain.result(), plain);
+        EXPECT_EQ(chain.device().evidence()->count, 0);
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -177,6 +177,7 @@ Json to_json(const Made& made) {
   }
   json["doubts"] = std::move(doubts);
   json["facts"] = made.facts;
+  json["mended"] = made.mended;
   return json;
 }
 
@@ -191,6 +192,7 @@ Result<Made> made_from(const Json& json) {
     made.doubts.push_back(std::move(doubt));
   }
   if (const Json* facts = json.find("facts")) made.facts = *facts;
+  TRY_ASSIGN(made.mended, member<std::string>(json, "mended"));
   return made;
 }
 

@@ -209,10 +209,9 @@ Result<std::optional<NextState>> Supervisor::make(std::uint64_t step) {
       return std::optional<NextState>();  // with fresh samples
     }
     TRY_ASSIGN(Made made, made_from(*done));
-    if (const Json* again = made.facts.find("applied_again")) {
-      counters_["findings"] += again->get<std::uint64_t>();
-      fault("the optimizer gave other bits the second time; it was made until two agreed");
-      made.facts.erase("applied_again");
+    if (!made.mended.empty()) {
+      ++counters_["findings"];
+      fault(made.mended);
     }
     if (made.doubts.empty()) {
       // Not before: as long as the whole is not judged, the samples may be at fault.

@@ -55,6 +55,7 @@ struct Proposed {
 struct Made {
   std::vector<Doubt> doubts;  // if there are any, nothing was made
   Json facts;                 // for the metrics: loss, lr …
+  std::string mended;         // what the keeper's own device got wrong before it was made again and came out right; empty: nothing
 };
 
 enum class How : std::uint8_t {

@@ -39,6 +39,10 @@ class Fill : public Instance {
   // Ascending row offsets [S+1] of samples that cover at most `rows` rows: ragged, some empty, padding rows at the end. A single sample
   // takes every row.
   void samples(std::string_view input, std::int64_t rows);
+  // Whether ordinary reals were asked for: then inputs that are results of another op may be made what they would be.
+  [[nodiscard]] bool ordinary() const { return values_ == Values::ordinary; }
+  // Memory of any input.
+  [[nodiscard]] void* bytes(std::string_view input) { return data_[input_index(input)]; }
   // A random number for rules of the op's own: uniform in [0, bound).
   [[nodiscard]] std::uint32_t random(std::uint32_t bound);
   // All reals of every f32/bf16 input, as asked: what an op without a fill rule gets.

@@ -187,7 +187,7 @@ std::vector<const device::Executable*> Proposer::executables() const {
 }
 
 Result<device::Device::Evidence> Proposer::evidence() {
-  return device_->evidence(*training_);
+  return device_->evidence();
 }
 
 }  // namespace godwit::train

@@ -27,7 +27,6 @@ Result<void> TrainingKeeper::prepare(const guard::Memory& memory, guard::Pulse& 
   device::DeviceOptions options = task_.device();
   options.backend = "cpu";
   options.threads = threads_;
-  options.verify = false;  // it is what the others are checked against
   TRY_ASSIGN(device_, open_device(options, pulse, liar_));
   device_->watch([this](std::int32_t op) {
     pulse_->op({});
@@ -94,12 +93,23 @@ std::string TrainingKeeper::check_tensor(const State& state, std::size_t index) 
 void TrainingKeeper::pass_op(std::int32_t op) {
   if (pass_->last >= 0) {
     for (const std::size_t written : written_[static_cast<std::size_t>(pass_->last)]) hash_tensor(*pass_->to, written);
+    // After the hash: it is of what the device made, or this says no.
+    const Result<std::string> own = own_doubts();
+    if (pass_->own.empty()) pass_->own = own.ok() ? *own : own.error().message;
   }
   pass_->last = op;
   if (op < 0 || pass_->from == pass_->to) return;
   for (const std::size_t read : written_[static_cast<std::size_t>(op)]) {
     if (pass_->changed.empty()) pass_->changed = check_tensor(*pass_->from, read);
   }
+}
+
+Result<std::string> TrainingKeeper::own_doubts() {
+  TRY_ASSIGN(const device::Device::Evidence evidence, device_->evidence());
+  if (evidence.count == 0) return std::string();
+  const device::Finding& first = evidence.findings.at(0);
+  return fmt::format("the keeper's own {} (op {}, tensor {}, row {}) is in doubt, one of {} results", first.op, first.index, first.tensor,
+                     first.row, evidence.count);
 }
 
 Result<guard::KeeperTask::Loaded> TrainingKeeper::load(std::size_t index, std::uint64_t before) {
@@ -211,19 +221,31 @@ void TrainingKeeper::carry_out(const std::vector<const guard::Fault*>& faults, S
   }
 }
 
-// Nobody else makes the optimizer's step: made twice, it must give the same bits.
-Result<int> TrainingKeeper::apply_until_equal(std::size_t from, std::size_t to, NodeAt root) {
-  constexpr int most = 5;
-  const std::size_t bytes = static_cast<std::size_t>(states_[to]->layout().bytes());
-  BlockHash last = checksum({states_[to]->base(), bytes}, threads_);
-  for (int again = 0; again < most; ++again) {
-    TRY(optimizer_.apply(from, to, root));
-    pulse_->beat();
-    const BlockHash now = checksum({states_[to]->base(), bytes}, threads_);
-    if (now == last) return again;
-    last = now;
-  }
-  return world_error("the optimizer gave other bits each of {} times", most);
+Result<TrainingKeeper::Once> TrainingKeeper::make_once(std::size_t from_index, std::size_t to_index, const Area& samples,
+                                                      std::span<const guard::Proposed> proposals,
+                                                      const std::function<void(Phase)>& enter) {
+  Once once;
+  State& from = *states_[from_index];
+  State& to = *states_[to_index];
+  TRY_ASSIGN(const NodeAt root, join(proposals));
+  enter(Phase::judging);
+  TRY_ASSIGN(const float norm, optimizer_.norm(root));
+  once.proposal = task_.programs().read(root.host(), samples.counts.next);
+  TRY_ASSIGN(once.own, own_doubts());
+  if (!once.own.empty()) return once;
+  once.judged = doubt_of(from.scalars(), once.proposal.loss, norm);
+  if (!once.judged.empty()) return once;
+  enter(Phase::applying);
+  Pass pass{.from = &from, .to = &to, .last = -1, .changed = {}, .own = {}};
+  pass_ = &pass;
+  Result<Applied> done = optimizer_.apply(from_index, to_index, root);
+  if (done.ok()) pass_op(-1);  // what the last op wrote
+  pass_ = nullptr;
+  TRY_ASSIGN(once.applied, std::move(done));
+  if (liar_) liar_->disarm();
+  once.own = std::move(pass.own);
+  once.changed = std::move(pass.changed);
+  return once;
 }
 
 Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_index, std::size_t area_index,
@@ -256,39 +278,34 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
       made.doubts.push_back({"the proposal is not what its worker made: its bytes changed on the way", false, std::move(changed)});
       return made;
     }
-    TRY_ASSIGN(const NodeAt root, join(proposals));
-    carry_out(pulse_->enter(Phase::judging, step), from);
-    TRY_ASSIGN(const float norm, optimizer_.norm(root));
-    proposal = task_.programs().read(root.host(), samples.counts.next);
-    if (const std::string doubt = doubt_of(from.scalars(), proposal->loss, norm); !doubt.empty()) {
+    Once once;
+    constexpr int tries = 5;
+    for (int attempt = 1;; ++attempt) {
+      const auto enter = [&](Phase phase) {
+        if (attempt == 1) carry_out(pulse_->enter(phase, step), from);
+      };
+      TRY_ASSIGN(once, make_once(from_index, to_index, samples, proposals, enter));
+      if (once.own.empty()) break;
+      // In place the state is gone with it; a process that errs each time is replaced by another.
+      if (!checks || attempt == tries) return world_error("{}", once.own);
+      made.mended = fmt::format("{}: it was made again", once.own);
+    }
+    if (!once.judged.empty()) {
       std::vector<int> concerned = not_finite(proposals);
       if (concerned.empty()) {
         for (std::size_t i = 0; i < proposals.size(); ++i) concerned.push_back(static_cast<int>(i));
       }
-      made.doubts.push_back({doubt, true, std::move(concerned)});
+      made.doubts.push_back({once.judged, true, std::move(concerned)});
       return made;
     }
-    carry_out(pulse_->enter(Phase::applying, step), from);
-    Pass pass{&from, &to, -1, {}};
-    pass_ = &pass;
-    Result<Applied> done = optimizer_.apply(from_index, to_index, root);
-    if (done.ok()) pass_op(-1);  // what the last op wrote
-    pass_ = nullptr;
-    TRY_ASSIGN(applied, std::move(done));
-    if (liar_) liar_->disarm();
     for (const auto* rest : {&untouched_, &scalars_}) {
       for (const std::size_t index : *rest) {
-        if (checks && pass.changed.empty()) pass.changed = check_tensor(from, index);
+        if (checks && once.changed.empty()) once.changed = check_tensor(from, index);
       }
     }
-    if (!pass.changed.empty()) return state_changed(pass.changed);
-    if (task_.setup().settings.run.verify == "dual" && from_index != to_index) {
-      TRY_ASSIGN(const int again, apply_until_equal(from_index, to_index, root));
-      if (again > 0) {
-        facts["applied_again"] = again;
-        to.hash(threads_);
-      }
-    }
+    if (!once.changed.empty()) return state_changed(once.changed);
+    applied = once.applied;
+    proposal = std::move(once.proposal);
     copy_untouched(from, to);
     for (const std::size_t index : untouched_) hash_tensor(to, index);
     facts["loss"] = static_cast<double>(proposal->loss);

@@ -2,7 +2,10 @@
 // on the CPU.
 #pragma once
 
+#include <functional>
+
 #include "device/liar.h"
+#include "train/area.h"
 #include "train/optimizer.h"
 #include "train/task.h"
 
@@ -27,8 +30,18 @@ class TrainingKeeper : public guard::KeeperTask {
   // Which proposals are not the bytes their workers made, or hold numbers that are not finite.
   [[nodiscard]] std::vector<int> changed_in_transit(std::span<const guard::Proposed> proposals) const;
   [[nodiscard]] std::vector<int> not_finite(std::span<const guard::Proposed> proposals) const;
-  // How many times it was not the same as before.
-  [[nodiscard]] Result<int> apply_until_equal(std::size_t from, std::size_t to, NodeAt root);
+  // Joins the proposals, judges the sum and applies the optimizer, once. The keeper's device is one like others: what it finds in doubt of its
+  // own is said in `own`, and then nothing else counts.
+  struct Once {
+    std::string own;
+    std::string judged;   // what is doubtful about the sum's numbers
+    std::string changed;  // block of the committed state that is not what it was
+    Proposal proposal;
+    Applied applied;
+  };
+  [[nodiscard]] Result<Once> make_once(std::size_t from, std::size_t to, const Area& samples, std::span<const guard::Proposed> proposals,
+                                       const std::function<void(guard::Phase)>& enter);
+  [[nodiscard]] Result<std::string> own_doubts();
   // Whatever the optimizer does not write.
   void copy_untouched(const State& from, State& to) const;
   // The hashes of one tensor of the state list: taken anew, or compared with those the state came with (a name if they differ).
@@ -41,6 +54,7 @@ class TrainingKeeper : public guard::KeeperTask {
     State* to = nullptr;
     std::int32_t last = -1;  // op whose results are not hashed yet
     std::string changed;     // in `from`
+    std::string own;         // what the device doubts of its own results
   };
   void pass_op(std::int32_t op);
   void carry_out(const std::vector<const guard::Fault*>& faults, State& state);

@@ -78,13 +78,16 @@ Result<guard::Answer> TrainingWorker::propose(const guard::Order& order, const s
   running_ = nullptr;
   TRY(done);
   const std::span<std::byte> bytes(slot.host(), static_cast<std::size_t>(task_.programs().node_bytes()));
-  if (poison_ != nullptr) poison(bytes);
   guard::Answer answer;
   answer.checksum = checksum(bytes, options_.threads);
   TRY_ASSIGN(device::Device::Evidence evidence, proposer_.evidence());
   answer.findings = std::move(evidence.findings);
   answer.finding_count = evidence.count;
   answer.checked = device_->checked();
+  if (poison_ != nullptr) {
+    poison(bytes);
+    answer.checksum = checksum(bytes, options_.threads);
+  }
   carry_out(pulse_->enter(Phase::sending, order.step), bytes);
   return answer;
 }

@@ -176,7 +176,7 @@ class ConformanceBase : public testing::Test {
                          << hex_of(output_types[k], actual, at);
       }
       if (!verify) continue;
-      const auto evidence = device.evidence(executable);
+      const auto evidence = device.evidence();
       EXPECT_TRUE(evidence.ok());
       if (one.values != Values::ordinary) continue;
       for (const device::Finding& finding : evidence->findings) {

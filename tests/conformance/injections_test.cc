@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "base/random.h"
@@ -27,6 +28,13 @@ godwit_spoil spoil_of(int kind, std::uint64_t seed) {
   spoil.count = 1;
   spoil.seed = seed;
   return spoil;
+}
+
+// Ops whose first result of numbers is one row, or one number.
+bool one_row(std::string_view op) {
+  return std::ranges::count(std::array<std::string_view, 7>{"sum_of_squares", "global_norm", "cross_entropy", "log_sum_exp", "balance_loss",
+                                                            "router_bias_update", "rms_norm_weight_backward"},
+                            op) > 0;
 }
 
 class Injections : public testing::TestWithParam<std::string> {
@@ -68,12 +76,15 @@ TEST_P(Injections, EveryHarmfulStrikeIsFoundAndNothingElse) {
       }
     }
     for (const std::string_view op : spoilt_ops()) {
+      if (std::ranges::none_of(*cases, [&](const auto& one) { return one->op() == op; })) continue;  // none of this dtype
       for (int kind = 0; kind < spoil_kinds; ++kind) {
+        if (op == "add" && std::string_view(dtype) == "bf16") continue;  // of integers only
         const bool integers = op == "router" || op == "dispatch_plan";
         if (integers && (kind > GODWIT_SPOIL_BITS || std::string_view(dtype) == "bf16")) continue;
         const bool groups = op.starts_with("grouped") || op.starts_with("absorb");
         if (kind == GODWIT_SPOIL_EXPERT && !groups) continue;
         if (kind == GODWIT_SPOIL_STALE) continue;  // small examples have few tiles with one before them
+        if (kind == GODWIT_SPOIL_SWAP && one_row(op)) continue;
         EXPECT_TRUE(struck.contains({op, kind})) << dtype << ": no strike of kind " << spoil_kind_name(kind) << " ever harmed " << op;
       }
     }

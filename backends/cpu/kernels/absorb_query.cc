@@ -56,6 +56,7 @@ const Kernel absorb_query{
     .packed_bytes = gemm::packed_bytes_of<absorb_query_products>,
     .pack = gemm::pack_weight<absorb_query_products>,
     .layout = "heads down",
+    .proof = Kernel::Proof::own,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -37,6 +37,7 @@ const Kernel absorb_value{
     .packed_bytes = gemm::packed_bytes_of<absorb_value_products>,
     .pack = gemm::pack_weight<absorb_value_products>,
     .layout = "heads across",
+    .proof = Kernel::Proof::own,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

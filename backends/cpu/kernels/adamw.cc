@@ -45,6 +45,7 @@ const Kernel adamw{
     .variant = [](const Call&) { return "f32"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b1111,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -33,6 +33,7 @@ const Kernel add{
     .variant = [](const Call& call) { return call.in[0].dtype == GODWIT_I32 ? "i32" : "f32"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b11,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

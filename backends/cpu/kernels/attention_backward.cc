@@ -6,6 +6,9 @@
 // rows and keys; keeping all their unfinished trees would cost the memory fused attention is there to save, so P and dS are made twice:
 // once for stretches of rows (dq), once for stretches of keys (dk, dvalue).
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
 #include <vector>
 
 #include "attention_check.h"
@@ -13,6 +16,7 @@
 #include "functions.h"
 #include "kernel.h"
 #include "rows.h"
+#include "twice.h"
 
 namespace godwit::cpu::GODWIT_ISA {
 namespace {
@@ -178,7 +182,7 @@ class Backward {
       static_assert(block_rows == panel_keys);  // a block is the first to see the panel of its own rows
       pack_panel(head, row, std::min(head.rows, row + block_rows), row);
       const Block block = load_block(head, row, head.rows, 0, head.rows);
-      make(head, block, scale, Reads::row_and_key);
+      make(head, block, scale, Sees::all_keys, Reads::row_and_key);
       multiply_dq(block);
       if (looks()) look_at_dq(head, block);
       write_dq(head, block);
@@ -191,13 +195,14 @@ class Backward {
   void rows(const Head<Dot>& head, std::int64_t begin, std::int64_t end, float scale) {
     const std::int64_t last = (end - 1) / segment;
     dq_tree_.clear();
+    std::fill(row_sums_.begin(), row_sums_.end(), 0.0f);
     for (std::int64_t s = 0; s <= last; ++s) {
       const std::int64_t first_key = s * segment;
       const std::int64_t end_key = std::min(end, first_key + segment);
       pack_keys(head, first_key, end_key);
       for (std::int64_t row = begin; row < end; row += block_rows) {
         const Block block = load_block(head, row, end, first_key, end_key);
-        make(head, block, scale);
+        make(head, block, scale, Sees::segment_by_segment, Reads::row, row - begin, s == last);
         multiply_dq(block);
         if (looks()) look_at_dq(head, block);
         dq_tree_.take(dq_, row - begin, block.rows, s, s == last);
@@ -217,7 +222,7 @@ class Backward {
       begin_dkv();
       for (std::int64_t row = std::max(begin, s * segment); row < end_row; row += block_rows) {
         const Block block = load_block(head, row, end_row, begin, end);
-        make(head, block, scale);
+        make(head, block, scale, Sees::some_keys);
         multiply_dkv(block);
       }
       if (looks()) look_at_dkv(head, begin, end);
@@ -391,6 +396,12 @@ class Backward {
       gather_row(queries_, i, head.q, {}, t);
       cast_row(outputs_, i, d_o, shape_.value);
       d_[i] = row_dot(shape_.value, d_o, o);
+      if (!draws_.checks()) continue;
+      const float second = row_reduce(shape_.value, [&](F32 lane, std::int64_t k, int n) {
+        return fma(again(load_n(d_o + k, n)), load_n(o + k, n), lane);
+      });
+      if (std::memcmp(&second, &d_[i], sizeof second) != 0)
+        draws_.inspection->doubt(0, head.first_row + t, std::numeric_limits<double>::infinity(), 0);
     }
     if constexpr (Dot::per_word == 2) {
       pair_rows(queries_, count, shape_.key(), query_pairs_);
@@ -420,9 +431,14 @@ class Backward {
     }
   }
 
+  // Which of its keys a row of P has in a block: all; all of a segment, and segments follow; or some.
+  enum class Sees : std::uint8_t { all_keys, segment_by_segment, some_keys };
+
   // P and dS; +0 where a row does not see, up to the block's longest row. The finish of z and dP may be left out: a zero's sign can be
-  // seen in neither the exponential nor dP − D's place in a sum. `next`: what the next block will read.
-  void make(const Head<Dot>& head, const Block& block, float scale, Reads next = Reads::row) {
+  // seen in neither the exponential nor dP − D's place in a sum. `next`: what the next block will read. `at`: of its row sums' first;
+  // `last`: of the segments.
+  void make(const Head<Dot>& head, const Block& block, float scale, Sees sees, Reads next = Reads::row, std::int64_t at = 0,
+            bool last = true) {
     if (aim_ != nullptr && aim_->open()) [[unlikely]]
       remember(block);
     multiply_scores(block, queries_, keys_, shape_.key(), p_);
@@ -431,6 +447,29 @@ class Backward {
       look_at_scores(head, block, 0, queries_, key_factors_, p_, earlier_p_);
       look_at_scores(head, block, 1, outputs_, value_factors_, ds_, earlier_ds_);
     }
+    std::vector<float> scores;
+    const bool struck = sees != Sees::some_keys && hit(5, block);
+    if (struck) scores.assign(p_, p_ + block.rows * score_stride);
+    if (!draws_.checks()) {
+      weigh<false, false>(head, block, scale, next);
+    } else if (sees == Sees::some_keys) {
+      weigh<true, true>(head, block, scale, next);
+    } else {
+      weigh<true, false>(head, block, scale, next);
+    }
+    if (struck)
+      strike(p_, score_stride, aim_->row - block.row, block.rows, panel_keys, block.seen(aim_->row - block.row), scores,
+             head.first_row + block.row);
+    if (draws_.checks() && sees != Sees::some_keys) {
+      if (sees == Sees::all_keys) std::fill_n(row_sums_.begin() + at, block.rows, 0.0f);
+      look_at_row_sums(head, block, at, last);
+    }
+    if constexpr (Dot::per_word == 2) cast_block(head, block);
+  }
+
+  // Scores and dP to P and dS. `checked`: dS is made twice, `twice`: P as well.
+  template <bool checked, bool twice>
+  void weigh(const Head<Dot>& head, const Block& block, float scale, Reads next) {
     const std::int64_t longest = round_up(block.seen(block.rows - 1), lanes);
     const F32 factor = set1(scale);
     for (int i = 0; i < block.rows; ++i) {
@@ -442,16 +481,26 @@ class Backward {
       const F32 l = set1(head.l[place]);
       const F32 d = set1(d_[i]);
       const std::int64_t count = block.seen(i);
+      Same same;
+      F32 weighed = zero();
       const auto one = [&](std::int64_t j, auto masked) {
-        F32 p = exp(load(p_row + j) * factor - m) / l;
-        F32 ds = (p * (load(ds_row + j) - d)) * factor;
-        if constexpr (masked) {
-          const Mask some = first(static_cast<int>(count - j));
-          p = select(some, p, zero());
-          ds = select(some, ds, zero());
-        }
+        const Mask some = masked ? first(static_cast<int>(count - j)) : first(lanes);
+        const F32 z = load(p_row + j);
+        const F32 dp = load(ds_row + j);
+        const auto p_of = [&](F32 score) {
+          const F32 p = exp(score * factor - m) / l;
+          return masked ? select(some, p, zero()) : p;
+        };
+        const auto ds_of = [&](F32 p) {
+          const F32 ds = (p * (dp - d)) * factor;
+          return masked ? select(some, ds, zero()) : ds;
+        };
+        const F32 p = p_of(z);
         store(p_row + j, p);
-        store(ds_row + j, ds);
+        store(ds_row + j, ds_of(p));
+        if constexpr (checked && !twice) weighed = fma(p, load(draws_.keys + j), weighed);
+        if constexpr (twice) same.look(load(p_row + j), p_of(again(z)));
+        if constexpr (checked) same.look(load(ds_row + j), ds_of(again(p)));
       };
       std::int64_t j = 0;
       for (; j + lanes <= count; j += lanes) one(j, std::false_type());
@@ -463,8 +512,38 @@ class Backward {
         store(p_row + j, zero());
         store(ds_row + j, zero());
       }
+      if (checked && !same.holds()) doubt(head, block, i);
+      if constexpr (checked && !twice) store(weighed_p_[i], weighed);
     }
-    if constexpr (Dot::per_word == 2) cast_block(block, longest);
+  }
+  void doubt(const Head<Dot>& head, const Block& block, int i) const {
+    draws_.inspection->doubt(0, head.first_row + block.row + i, std::numeric_limits<double>::infinity(), 0);
+  }
+
+  // Every row of P adds up to one, over all the keys it sees: by that the forward pass's exponentials, maxima and sums are known to be
+  // right, and these. And weighed with a random vector it is as it was made, so that it lies where it belongs.
+  void look_at_row_sums(const Head<Dot>& head, const Block& block, std::int64_t at, bool last) {
+    const std::int64_t longest = round_up(block.seen(block.rows - 1), lanes);
+    for (int i = 0; i < block.rows; ++i) {
+      F32 sum = zero();
+      F32 weighed = zero();
+      for (std::int64_t j = 0; j < longest; j += lanes) {
+        const F32 p = load(p_ + i * score_stride + j);
+        sum = sum + p;
+        weighed = fma(p, load(draws_.keys + j), weighed);
+      }
+      Same same;
+      same.look(weighed, load(weighed_p_[i]));
+      if (!same.holds()) doubt(head, block, i);
+      float& whole = row_sums_[static_cast<std::size_t>(at + i)];
+      whole += tree_of_lanes(sum);
+      if (!last) continue;
+      const std::int64_t seen = block.row + i + 1;  // of the sample's keys
+      const float bound = sum_bound(seen) + 0x1p-20f * static_cast<float>((seen + segment - 1) / segment);
+      if (!(std::fabs(whole - 1.0f) <= bound)) {
+        draws_.inspection->doubt(0, head.first_row + block.row + i, static_cast<double>(whole) - 1, static_cast<double>(bound));
+      }
+    }
   }
 
   void remember(const Block& block) {
@@ -474,8 +553,11 @@ class Backward {
   }
 
   // P and dS as bf16: dS in pairs of keys for dq, both in pairs of rows for dk and dvalue.
-  void cast_block(const Block& block, std::int64_t longest) {
+  void cast_block(const Head<Dot>& head, const Block& block) {
+    const std::int64_t longest = round_up(block.seen(block.rows - 1), lanes);
+    const bool checks = draws_.checks();
     for (int i = 0; i < block.rows; i += 2) {
+      Same same;
       const float* p = p_ + i * score_stride;
       const float* ds = ds_ + i * score_stride;
       const bool paired = i + 1 < block.rows;
@@ -489,7 +571,17 @@ class Backward {
         store_words(ds_by_step_ + i / 2 * score_stride + j, ds_even | shift_left<16>(ds_odd));
         store_low16(even_row + j, ds_even);
         store_low16(even_row + score_stride + j, ds_odd);
+        if (!checks) continue;
+        const auto second = [&](F32 even, const float* odd) {
+          return to_bf16(again(even)) | shift_left<16>(paired ? to_bf16(again(load(odd + score_stride + j))) : set1i(0));
+        };
+        const I32 ds_again = second(load(ds + j), ds);
+        same.look(load_words(p_by_step_ + i / 2 * score_stride + j), second(load(p + j), p));
+        same.look(load_words(ds_by_step_ + i / 2 * score_stride + j), ds_again);
+        same.look(bits(load_bf16_first(even_row + j, lanes)), shift_left<16>(ds_again));
+        same.look(bits(load_bf16_first(even_row + score_stride + j, lanes)), ds_again & set1i(static_cast<std::int32_t>(0xFFFF0000u)));
       }
+      if (!same.holds()) doubt(head, block, i);
     }
   }
 
@@ -540,8 +632,12 @@ class Backward {
     }
   }
 
-  static void write(const float* from, float* to, std::int64_t count) {
+  void write(const float* from, float* to, std::int64_t count, int output, std::int64_t row) const {
     vectors(count, [&](std::int64_t i, int n) { store_n(to + i, load_n(from + i, n) + zero(), n); });
+    if (!draws_.checks()) return;
+    Same same;
+    vectors(count, [&](std::int64_t i, int n) { same.look(load_n(to + i, n), load_n(from + i, n) + zero()); });
+    if (!same.holds()) draws_.inspection->doubt(output, row, std::numeric_limits<double>::infinity(), 0);
   }
   void write_dq(const Head<Dot>& head, const Block& block) {
     constexpr int ahead = 8;
@@ -549,7 +645,7 @@ class Backward {
       if (i + ahead < block.rows) {
         prefetch<true>(head.dq + (block.row + i + ahead) * head.dq_stride, shape_.key() * static_cast<std::int64_t>(sizeof(float)));
       }
-      write(dq_ + i * key_width_, head.dq + (block.row + i) * head.dq_stride, shape_.key());
+      write(dq_ + i * key_width_, head.dq + (block.row + i) * head.dq_stride, shape_.key(), 0, head.first_row + block.row + i);
     }
   }
   void write_dkv(const Head<Dot>& head, std::int64_t begin, std::int64_t end) {
@@ -561,9 +657,10 @@ class Backward {
       }
       const float* dk = dk_ + (j - begin) * key_width_;
       float* dkv = head.dkv + j * head.dkv_stride;
-      write(dk, dkv, shape_.nope);
-      write(dv_ + (j - begin) * value_width_, dkv + shape_.nope, shape_.value);
-      write(dk + shape_.nope, head.d_rotary + j * head.d_rotary_stride, shape_.rotary);
+      const std::int64_t row = head.first_row + j;
+      write(dk, dkv, shape_.nope, 1, row);
+      write(dv_ + (j - begin) * value_width_, dkv + shape_.nope, shape_.value, 1, row);
+      write(dk + shape_.nope, head.d_rotary + j * head.d_rotary_stride, shape_.rotary, 2, row);
     }
   }
 
@@ -603,6 +700,8 @@ class Backward {
   Word* ds_by_step_ = nullptr;
   Word* ds_by_row_ = nullptr;
   float d_[block_rows] = {};
+  alignas(64) float weighed_p_[block_rows][lanes] = {};
+  std::array<float, most_stretch> row_sums_{};  // of P, of the rows of a block or of a stretch
 };
 
 // What the workspace holds.
@@ -659,8 +758,7 @@ void run_as(const Call& call) {
   }
   places.draws.draw();
   if (places.draws.checks()) {
-    places.draws.inspection->count(0);
-    places.draws.inspection->count(1);
+    for (int output = 0; output < 3; ++output) places.draws.inspection->count(output);
   }
   AttentionAim aim;
   if (places.draws.strike() != nullptr && count * heads > 0) {
@@ -669,13 +767,13 @@ void run_as(const Call& call) {
     const Item& item = places.items[aim.item / heads];
     const std::int64_t rows = samples[item.sample + 1] - samples[item.sample];
     const std::int64_t stretch = std::min(rows - item.begin, item.part == Part::whole ? rows : most_stretch);
-    const int whole[] = {0, 1, 2, 3, 4}, by_rows[] = {0, 1, 2}, by_keys[] = {0, 1, 3, 4};
+    const int whole[] = {0, 1, 2, 3, 4, 5}, by_rows[] = {0, 1, 2, 5}, by_keys[] = {0, 1, 3, 4};
     switch (item.part) {
       case Part::whole:
-        aim.which = whole[chance.below(5)];
+        aim.which = whole[chance.below(6)];
         break;
       case Part::rows:
-        aim.which = by_rows[chance.below(3)];
+        aim.which = by_rows[chance.below(4)];
         break;
       case Part::keys:
         aim.which = by_keys[chance.below(4)];
@@ -723,9 +821,16 @@ void run_as(const Call& call) {
   call.pool->ranges(samples[shape.samples] - samples[0], grain, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t t = samples[0] + begin; t < samples[0] + end; ++t) {
       vectors(shape.rotary, [&](std::int64_t i, int n) {
-        F32 sum = zero();
-        for (std::int64_t h = 0; h < heads; ++h) sum = sum + load_n(places.rotary + (t * heads + h) * shape.rotary + i, n);
-        store_n(dk_pe + t * shape.rotary + i, sum, n);
+        const auto sum_heads = [&] {
+          F32 sum = again(zero());
+          for (std::int64_t h = 0; h < heads; ++h) sum = sum + load_n(places.rotary + (t * heads + h) * shape.rotary + i, n);
+          return sum;
+        };
+        store_n(dk_pe + t * shape.rotary + i, sum_heads(), n);
+        if (!places.draws.checks()) return;
+        Same same;
+        same.look(load_n(dk_pe + t * shape.rotary + i, n), sum_heads());
+        if (!same.holds()) places.draws.inspection->doubt(2, t, std::numeric_limits<double>::infinity(), 0);
       });
     }
   });
@@ -745,6 +850,7 @@ const Kernel attention_backward{
     .variant = variant_of,
     .workspace = [](const Call& call) { return call.in[0].bf16() ? bytes_as<Bf16Dot>(call) : bytes_as<F32Dot>(call); },
     .run = [](const Call& call) { call.in[0].bf16() ? run_as<Bf16Dot>(call) : run_as<F32Dot>(call); },
+    .proof = Kernel::Proof::own,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

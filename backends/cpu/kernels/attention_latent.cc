@@ -44,6 +44,7 @@ const Kernel attention_latent{
     .variant = variant_of,
     .workspace = [](const Call& call) { return call.in[0].bf16() ? bytes_as<attend::Bf16Dot>(call) : bytes_as<attend::F32Dot>(call); },
     .run = [](const Call& call) { call.in[0].bf16() ? run_as<attend::Bf16Dot>(call) : run_as<attend::F32Dot>(call); },
+    .proof = Kernel::Proof::own,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

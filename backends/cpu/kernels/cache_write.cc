@@ -36,6 +36,7 @@ const Kernel cache_write{
     .variant = [](const Call&) { return "copy"; },
     .workspace = nullptr,
     .run = write_columns,
+    .proof = Kernel::Proof::none,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -40,6 +40,7 @@ const Kernel cast{
     .variant = [](const Call& call) { return call.out[0].bf16() ? "to bf16" : "to f32"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b1,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -34,6 +34,7 @@ const Kernel combine{
     .variant = [](const Call&) { return "f32 rows"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b110,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -30,6 +30,7 @@ const Kernel concat_columns{
     .variant = [](const Call&) { return "copy rows"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b11,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

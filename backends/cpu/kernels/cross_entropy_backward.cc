@@ -39,6 +39,7 @@ const Kernel cross_entropy_backward{
     .variant = [](const Call&) { return "f32 rows"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b1111,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

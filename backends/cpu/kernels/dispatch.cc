@@ -34,6 +34,7 @@ const Kernel dispatch{
     .variant = [](const Call&) { return "copy rows"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b10,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -33,6 +33,7 @@ const Kernel dispatch_backward{
     .variant = [](const Call&) { return "f32 rows"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b10,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

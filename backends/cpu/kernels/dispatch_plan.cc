@@ -125,6 +125,7 @@ const Kernel dispatch_plan{
     .variant = [](const Call&) { return "counting sort"; },
     .workspace = nullptr,
     .run = run,
+    .proof = Kernel::Proof::own,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

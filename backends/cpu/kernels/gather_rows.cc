@@ -33,6 +33,7 @@ const Kernel gather_rows{
     .variant = [](const Call&) { return "copy rows"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b10,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

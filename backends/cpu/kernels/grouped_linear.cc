@@ -33,6 +33,7 @@ const Kernel grouped_linear{
     .packed_bytes = gemm::packed_bytes_of<grouped_linear_products>,
     .pack = gemm::pack_weight<grouped_linear_products>,
     .layout = "across",
+    .proof = Kernel::Proof::own,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -33,6 +33,7 @@ const Kernel grouped_linear_backward_input{
     .packed_bytes = gemm::packed_bytes_of<grouped_linear_backward_input_products>,
     .pack = gemm::pack_weight<grouped_linear_backward_input_products>,
     .layout = "down",
+    .proof = Kernel::Proof::own,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

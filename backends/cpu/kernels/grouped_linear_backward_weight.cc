@@ -27,6 +27,7 @@ const Kernel grouped_linear_backward_weight{
     .variant = gemm::variant<>,
     .workspace = gemm::workspace_of_gradients<grouped_linear_gradients>,
     .run = gemm::run_gradients<grouped_linear_gradients>,
+    .proof = Kernel::Proof::own,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -31,6 +31,7 @@ const Kernel linear{
     .packed_bytes = gemm::packed_bytes_of<linear_products>,
     .pack = gemm::pack_weight<linear_products>,
     .layout = "across",
+    .proof = Kernel::Proof::own,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -30,6 +30,7 @@ const Kernel linear_backward_input{
     .packed_bytes = gemm::packed_bytes_of<linear_backward_input_products>,
     .pack = gemm::pack_weight<linear_backward_input_products>,
     .layout = "down",
+    .proof = Kernel::Proof::own,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

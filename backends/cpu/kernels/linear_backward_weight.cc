@@ -26,6 +26,7 @@ const Kernel linear_backward_weight{
     .variant = gemm::variant<>,
     .workspace = gemm::workspace_of_gradients<linear_gradients>,
     .run = gemm::run_gradients<linear_gradients>,
+    .proof = Kernel::Proof::own,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

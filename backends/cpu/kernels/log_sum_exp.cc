@@ -51,6 +51,7 @@ const Kernel log_sum_exp{
     .variant = [](const Call&) { return "f32 rows"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b1,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

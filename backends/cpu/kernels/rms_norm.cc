@@ -32,6 +32,7 @@ const Kernel rms_norm{
     .variant = [](const Call&) { return "f32 rows"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b01,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

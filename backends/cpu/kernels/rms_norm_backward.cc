@@ -40,6 +40,7 @@ const Kernel rms_norm_backward{
     .variant = [](const Call&) { return "f32 rows"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b1101,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -18,6 +18,7 @@ const Kernel rope{
               },
               [](F32 x, F32 of_a, F32 of_b) { return fma(even_lanes(x), of_a, odd_lanes(x) * of_b); });
         },
+    .by_rows = 0b0011,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -19,6 +19,7 @@ const Kernel rope_backward{
               },
               [](F32 x, F32 own, F32 others) { return fma(x, own, swapped_lanes(x) * others); });
         },
+    .by_rows = 0b0011,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -203,6 +203,7 @@ const Kernel router{
     .variant = [](const Call&) { return "f32 rows"; },
     .workspace = workspace,
     .run = run,
+    .proof = Kernel::Proof::own,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -53,6 +53,7 @@ const Kernel router_backward{
     .variant = [](const Call&) { return "f32 rows"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b111,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -30,6 +30,7 @@ const Kernel split_columns{
     .variant = [](const Call&) { return "copy rows"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b1,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

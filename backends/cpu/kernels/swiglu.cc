@@ -28,6 +28,7 @@ const Kernel swiglu{
     .variant = [](const Call&) { return "f32"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b11,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

@@ -36,6 +36,7 @@ const Kernel swiglu_backward{
     .variant = [](const Call&) { return "f32"; },
     .workspace = nullptr,
     .run = run,
+    .by_rows = 0b111,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

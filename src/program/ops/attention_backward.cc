@@ -108,6 +108,23 @@ void attention_backward_reference(const Memory& memory) {
   }
 }
 
+// o, m and l as the forward pass leaves them.
+void attend_forward(Fill& f) {
+  const Op& attention = *find_op("attention");
+  std::vector<TensorType> inputs, outputs;
+  std::vector<const void*> from;
+  std::vector<void*> to;
+  for (const auto& name : attention.inputs) {
+    inputs.push_back(f.in(name));
+    from.push_back(f.bytes(name));
+  }
+  for (const auto& name : attention.outputs) {
+    outputs.push_back(f.in(name));
+    to.push_back(f.bytes(name));
+  }
+  attention.reference(Memory(attention, inputs, outputs, f.attributes(), from, to));
+}
+
 std::vector<Example> attention_backward_examples() {
   std::vector<Example> examples;
   const auto add = [&](Dtype dtype, std::int64_t rows, std::int64_t heads, std::int64_t nope, std::int64_t rotary, std::int64_t value,
@@ -184,6 +201,7 @@ const Op attention_backward{
           f.positive("l", 1.0f, 8.0f);
           f.reals("do");
           f.samples("samples", f.in("q").shape[0]);
+          if (f.ordinary()) attend_forward(f);
         },
     .examples = attention_backward_examples,
 };
