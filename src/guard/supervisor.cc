@@ -169,7 +169,11 @@ Result<NextState> Supervisor::next() {
     const std::uint64_t step = task_.step(staff_.state(committed_)) + 1;
     TRY_ASSIGN(std::optional<NextState> made, make(step));
     if (!made) continue;  // another state is committed now
-    if (step == target) return *std::move(made);
+    if (step == target) {
+      const auto in_a_row = made->facts.value("skipped_in_a_row", std::uint64_t{0});
+      if (made->skipped && in_a_row > options_.skipped_in_a_row_max) return roll_back(*made);
+      return *std::move(made);
+    }
     // Made before, and lost: it must come out the same.
     const auto expected = options_.committed ? options_.committed(step) : std::nullopt;
     if (expected && !(*expected == made->digest)) {
@@ -222,17 +226,7 @@ Result<std::optional<NextState>> Supervisor::make(std::uint64_t step) {
       }
       made_ = to;
       NextState next{step, state_digest(task_.digests(staff_.state(to))), std::move(made.facts), !poisoned_.empty(), poisoned_};
-      if (next.skipped) {
-        ++counters_["skipped"];
-        if (next.facts.value("skipped_in_a_row", std::uint64_t{0}) > options_.skipped_in_a_row_max) {
-          waiting_ = fmt::format(
-              "step {}: {} steps in a row left their batch out, the last because {}, and the trusted CPU finds the same. The training has "
-              "diverged, or the data are not what they should be: lower [optimizer] lr, lengthen its warm-up, or look at the data",
-              step, options_.skipped_in_a_row_max, poisoned_);
-          record(true);
-          return world_error("waiting for its owner: {}", waiting_);
-        }
-      }
+      if (next.skipped && !trusted_alone_) ++counters_["skipped"];
       return std::optional(std::move(next));
     }
     for (const Doubt& each : made.doubts) {

@@ -6,6 +6,7 @@
 
 #include "guard/crew.h"
 #include "guard/ladder.h"
+#include "guard/roll_back.h"
 #include "guard/staff.h"
 
 namespace godwit::guard {
@@ -43,6 +44,10 @@ class Supervisor : public Crew {
   [[nodiscard]] Result<Json> keep_on(const Json& order, const std::string& what);
   // Nothing: the committed state is another one now.
   [[nodiscard]] Result<std::optional<NextState>> make(std::uint64_t step);
+  // Too many steps in a row leave their batch out. The step to go on with, if what was committed was wrong; else an error that says why the
+  // run waits.
+  [[nodiscard]] Result<NextState> roll_back(const NextState& diverged);
+  [[nodiscard]] Result<std::optional<NextState>> reproduce(Stretch& stretch);
   [[nodiscard]] Result<void> propose(std::uint64_t step);  // until every part stands, or the step is poisoned
   [[nodiscard]] Result<void> restore();                    // the committed state is damaged: an earlier one takes its place
   [[nodiscard]] Result<void> load(std::uint64_t before, KeeperTask::Loaded& loaded);
@@ -86,8 +91,9 @@ class Supervisor : public Crew {
   std::uint64_t secret_[2] = {};
 
   std::vector<Part> parts_;
-  std::string poisoned_;      // why the step leaves its batch out
-  std::optional<Json> kept_;  // the keeper's answer
+  std::string poisoned_;        // why the step leaves its batch out
+  bool trusted_alone_ = false;  // no other device is asked
+  std::optional<Json> kept_;    // the keeper's answer
   bool keeper_gone_ = false;
 
   struct Chunk {  // of the validation samples

@@ -72,7 +72,7 @@ std::vector<Device> Supervisor::devices() const {
     const Post& post = staff_.worker(static_cast<int>(w));
     // A worker that is killed again and again is no worse a device, but nothing can wait for it: only now and then it is tried again.
     const bool comes_and_goes = post.killed_in_a_row >= killed_in_a_row_max && monotonic_seconds() - post.ended_at < tried_again_after_s;
-    const bool usable = workers_[w].quarantined.empty() && !workers_[w].aside && post.failures < 4 && !comes_and_goes;
+    const bool usable = !trusted_alone_ && workers_[w].quarantined.empty() && !workers_[w].aside && post.failures < 4 && !comes_and_goes;
     devices.push_back({static_cast<int>(w), trusted, trusted || usable});
   }
   return devices;
@@ -191,10 +191,12 @@ void Supervisor::doubt(const Doubt& doubt) {
     Part& part = parts_[static_cast<std::size_t>(index)];
     if (!part.standing) continue;
     for (Attempt& attempt : part.attempts) {
-      if (attempt.outcome != Outcome::clean || !(attempt.checksum == part.standing->checksum)) continue;
+      const bool answered = attempt.outcome == Outcome::clean || attempt.outcome == Outcome::doubtful;
+      if (!answered || !(attempt.checksum == part.standing->checksum)) continue;
       // What was spoilt in transit concerns this proposal alone; numbers in doubt concern everyone who made them.
       if (!doubt.samples && attempt.worker != part.standing->worker) continue;
-      attempt.outcome = Outcome::doubtful;
+      // One that stood although a check disliked it, and was spoilt in transit, says nothing more: it would stand again.
+      attempt.outcome = attempt.outcome == Outcome::doubtful && !doubt.samples ? Outcome::killed : Outcome::doubtful;
       attempt.judged = doubt.samples;
       attempt.why = doubt.what;
       workers_[static_cast<std::size_t>(attempt.worker)].distrust = true;
