@@ -51,7 +51,8 @@ class Alone : public Crew {
   }
 
   Result<NextState> next() override {
-    TRY(keeper_->batch(0, 0));
+    TRY_ASSIGN(const std::string repaired, keeper_->batch(0, 0));
+    if (!repaired.empty()) log_warning("{}", repaired);
     const std::uint64_t step = task_.step(state_.data()) + 1;
     std::string why;
     // Here nobody else could make the step: a doubt that comes again is the batch's.
@@ -86,7 +87,8 @@ class Alone : public Crew {
     double sum = 0;
     for (std::int64_t first = 0; first < sizes_.validation; first += sizes_.pass) {
       if (options_.interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
-      TRY(keeper_->validation(first, std::min(sizes_.pass, sizes_.validation - first), 0));
+      TRY_ASSIGN(const std::string repaired, keeper_->validation(first, std::min(sizes_.pass, sizes_.validation - first), 0));
+      if (!repaired.empty()) log_warning("{}", repaired);
       Order order;
       order.state_changed = changed_;
       order.step = task_.step(state_.data());

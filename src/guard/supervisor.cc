@@ -88,6 +88,11 @@ Result<Json> Supervisor::keep_on(const Json& order, const std::string& what) {
     Result<Json> done = keep(order);
     if (done.ok() || done.error().kind != ErrorKind::world) {
       waiting_.clear();
+      if (!done.ok()) return done;
+      if (const std::string repaired = done->value("repaired", std::string()); !repaired.empty()) {
+        ++counters_["findings"];
+        fault(repaired);
+      }
       return done;
     }
     if (waiting_.empty()) log_warning("{}: {}; trying again until it works", what, done.error().message);

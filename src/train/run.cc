@@ -94,7 +94,7 @@ class Run {
   Figures figures_;
   double seconds_per_step_ = 0;
   bool behind_ = false;  // the journal
-  guard::DiskFaults disk_faults_{directory_.checkpoints()};
+  std::optional<guard::DiskFaults> disk_faults_;
 };
 
 Result<void> Run::begin() {
@@ -148,7 +148,7 @@ Result<void> Run::begin() {
 void Run::point(guard::Phase phase, std::uint64_t step) {
   if (!faults_) return;
   const guard::Point at{guard::Role::supervisor, -1, step, phase, {}, true};
-  disk_faults_.strike(*faults_, faults_->pass(at), at);
+  disk_faults_->strike(*faults_, faults_->pass(at), at);
 }
 
 Result<void> Run::settle() {
@@ -384,6 +384,9 @@ Result<RunResult> Run::execute() {
   };
   if (!options_.faults.empty()) {
     TRY_ASSIGN(guard::Story story, guard::load_story(options_.faults));
+    std::vector<fs::path> files;
+    for (const data::DataFile& file : setup_.dataset->files()) files.push_back(file.path);
+    disk_faults_.emplace(directory_.checkpoints(), std::move(files), directory_.data());
     TRY_ASSIGN(faults_, guard::Faults::create(std::move(story.faults), directory_.faults().string()));
   }
   crew.faults = faults_;

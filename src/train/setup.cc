@@ -80,7 +80,48 @@ std::string tokenizer_digest(const text::Tokenizer& tokenizer) {
   return hex(sha256(as_bytes(tokenizer.json())));
 }
 
+// The files that a run's data came from, as its directory has them; empty where it says nothing.
+std::vector<data::DataFile> recorded_files(const store::RunDirectory& run) {
+  std::vector<data::DataFile> files;
+  const auto text = read_file(run.sources(), 1 << 24);
+  if (!text.ok()) return files;
+  const auto json = parse_json(*text, run.sources().string());
+  if (!json.ok() || !json->is_array()) return files;
+  for (const Json& each : *json) {
+    if (!each.is_object()) continue;
+    const auto digest = parse_digest(each.value("sha256", std::string()));
+    if (digest.ok()) files.push_back({each.value("path", std::string()), each.value("bytes", std::uint64_t{0}), *digest});
+  }
+  return files;
+}
+
+std::string file_text(const data::DataFile& file) {
+  return fmt::format("{} ({} bytes, SHA-256 {})", file.path.string(), file.bytes, hex(file.digest));
+}
+
+// Which of the files are not those the run began with.
+Error other_data(const store::RunDirectory& run, const std::vector<data::DataFile>& now, const std::string& digests) {
+  const std::vector<data::DataFile> then = recorded_files(run);
+  std::vector<std::string> differences;
+  for (std::size_t i = 0; i < std::max(then.size(), now.size()); ++i) {
+    if (i < then.size() && i < now.size() && then[i].digest == now[i].digest) continue;
+    differences.push_back(
+        fmt::format("{}, then {}", i < now.size() ? file_text(now[i]) : "nothing", i < then.size() ? file_text(then[i]) : "nothing"));
+  }
+  return input_error("the data are not those the run in '{}' began with ({}): give it the old files", run.root.string(),
+                     then.empty() || differences.empty() ? digests : fmt::format("now {}", fmt::join(differences, "; now ")));
+}
+
 }  // namespace
+
+data::DatasetOptions dataset_options(const Setup& setup, const store::RunDirectory& run) {
+  data::DatasetOptions options;
+  options.seed = setup.settings.run.seed;
+  options.vocab_size = setup.model->vocab_size();
+  options.tokenizer = setup.tokenizer ? &*setup.tokenizer : nullptr;
+  options.cache = run.data();
+  return options;
+}
 
 std::vector<ConfigKey> all_config_keys() {
   std::vector<ConfigKey> keys = config_keys();
@@ -160,22 +201,24 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
                        setup.tokenizer->vocab_size(), setup.model->vocab_size(), (setup.tokenizer->vocab_size() + 63) / 64 * 64);
   }
 
-  data::DatasetOptions options;
-  options.seed = setup.settings.run.seed;
-  options.vocab_size = setup.model->vocab_size();
-  options.tokenizer = setup.tokenizer ? &*setup.tokenizer : nullptr;
-  options.cache = run.data();
+  data::DatasetOptions options = dataset_options(setup, run);
   options.progress = tokenizing;
   options.interrupted = interrupted;
-  TRY_ASSIGN(setup.dataset, data::open_dataset(config, options));
+  Result<std::unique_ptr<data::Dataset>> dataset = data::open_dataset(config, options);
+  if (!dataset.ok() && dataset.error().kind == ErrorKind::input && setup.resumed) {
+    std::vector<std::string> then;
+    for (const data::DataFile& file : recorded_files(run)) then.push_back(file_text(file));
+    return input_error("{}; the run in '{}' began with {}", dataset.error().message, run.root.string(), fmt::join(then, ", "));
+  }
+  TRY_ASSIGN(setup.dataset, std::move(dataset));
   if (setup.dataset->predictions_max() > setup.model->context()) {
     return input_error("{}: sequences of {} predictions do not fit the model's max_position_embeddings = {}",
                        config.origin("data", "sequence"), setup.dataset->predictions_max(), setup.model->context());
   }
   const std::string digest = hex(setup.dataset->digest());
   if (setup.resumed && config.has("data", "digest") && config.text("data", "digest") != digest) {
-    return input_error("the data are not those the run in '{}' began with (digest {} then, {} now): give it the old files",
-                       run.root.string(), config.text("data", "digest").substr(0, 16), digest.substr(0, 16));
+    return other_data(run, setup.dataset->files(),
+                      fmt::format("digest {} then, {} now", config.text("data", "digest").substr(0, 16), digest.substr(0, 16)));
   }
   config.set("data", "digest", digest);
   setup.config = std::move(config);
@@ -189,6 +232,15 @@ Result<void> write_record(const Setup& setup, const store::RunDirectory& run) {
   record["dtype"] = setup.settings.run.dtype == program::Dtype::bf16 ? "bf16" : "f32";
   TRY(write_file_durably(run.model_run(), write_json(record) + "\n"));
   if (setup.tokenizer) TRY(setup.tokenizer->save(run.tokenizer(), setup.model->context()));
+  Json sources = Json::array();
+  for (const data::DataFile& file : setup.dataset->files()) {
+    Json source;
+    source["path"] = fs::absolute(file.path).string();
+    source["bytes"] = file.bytes;
+    source["sha256"] = hex(file.digest);
+    sources.push_back(std::move(source));
+  }
+  TRY(write_file_durably(run.sources(), write_json(sources, 2) + "\n"));
   // Last: a directory with config.toml is a run.
   return write_file_durably(run.config(), setup.config.toml());
 }
