@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "train/programs.h"
 #include "train/run.h"
 
 namespace godwit::train {
@@ -78,6 +79,34 @@ Result<Json> fresh_model_config(const Config& config, const std::optional<text::
 
 std::string tokenizer_digest(const text::Tokenizer& tokenizer) {
   return hex(sha256(as_bytes(tokenizer.json())));
+}
+
+// What a step of this setup computes, whatever the passes it is cut into: SHA-256 of its model's config, whose numbers are in constants too
+// (rope_theta), and of its programs.
+std::string programs_digest(const Setup& setup) {
+  Settings settings = setup.settings;
+  settings.run.micro_batch = 1;
+  settings.run.recompute = false;
+  const Programs programs(*setup.model, settings, setup.dataset->predictions_max(), false);
+  Sha256 sha;
+  sha.update(write_json(setup.model->config_json("float32", true)) + "\n");
+  for (const program::Program* program : {&programs.training, &programs.join, &programs.norm, &programs.update}) {
+    sha.update(program->name + "\n" + program->text());
+  }
+  return hex(sha.finish());
+}
+
+// A resumed run goes on with what it began with: the same programs, or other bits than its journal has would come of it.
+Result<void> check_programs(const Setup& setup, const store::RunDirectory& run) {
+  TRY_ASSIGN(const std::string text, read_file(run.model_run(), 1 << 20));
+  TRY_ASSIGN(const Json record, parse_json(text, run.model_run().string()));
+  const std::string then = record.value("programs", std::string()), now = programs_digest(setup);
+  if (then.empty() || then == now) return {};
+  return input_error(
+      "the run in '{}' began with a model and programs of SHA-256 {}; of its {} this godwit makes others, SHA-256 {}: go on with the "
+      "godwit "
+      "that began it and with that file as it was, or begin another run from its weights: [model] init = \"{}\"",
+      run.root.string(), then, run.model_config().string(), now, run.root.string());
 }
 
 // The files that a run's data came from, as its directory has them; empty where it says nothing.
@@ -181,9 +210,18 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
     if (config.given("tokenizer", "path")) {
       TRY_ASSIGN(const text::Tokenizer now, text::Tokenizer::load(config.text("tokenizer", "path")));
       if (!setup.tokenizer || tokenizer_digest(now) != tokenizer_digest(*setup.tokenizer)) {
-        return input_error("{}: the tokenizer is not the one the run in '{}' began with", config.origin("tokenizer", "path"),
-                           run.root.string());
+        return input_error(
+            "{}: the tokenizer, SHA-256 {} of {} tokens, is not the one the run in '{}' began with, {}: give it that one, or none",
+            config.origin("tokenizer", "path"), tokenizer_digest(now), now.vocab_size(), run.root.string(),
+            setup.tokenizer ? fmt::format("{} of {} tokens", tokenizer_digest(*setup.tokenizer), setup.tokenizer->vocab_size())
+                            : "which has none");
       }
+    }
+    const std::string then = config.has("tokenizer", "digest") ? config.text("tokenizer", "digest") : "";
+    const std::string kept = setup.tokenizer ? tokenizer_digest(*setup.tokenizer) : "";
+    if (then != kept) {
+      return input_error("{}: the run's tokenizer has SHA-256 {}, it began with {}: put it back as it was", run.tokenizer().string(),
+                         kept.empty() ? "none, it is gone" : kept, then);
     }
   } else {
     TRY_ASSIGN(setup.tokenizer, open_tokenizer(config, setup.init));
@@ -220,6 +258,7 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
     return other_data(run, setup.dataset->files(),
                       fmt::format("digest {} then, {} now", config.text("data", "digest").substr(0, 16), digest.substr(0, 16)));
   }
+  if (setup.resumed) TRY(check_programs(setup, run));
   config.set("data", "digest", digest);
   setup.config = std::move(config);
   return setup;
@@ -230,6 +269,7 @@ Result<void> write_record(const Setup& setup, const store::RunDirectory& run) {
   TRY(write_file_durably(run.model_config(), write_json(setup.model->config_json("float32", true), 2) + "\n"));
   Json record;
   record["dtype"] = setup.settings.run.dtype == program::Dtype::bf16 ? "bf16" : "f32";
+  record["programs"] = programs_digest(setup);
   TRY(write_file_durably(run.model_run(), write_json(record) + "\n"));
   if (setup.tokenizer) TRY(setup.tokenizer->save(run.tokenizer(), setup.model->context()));
   Json sources = Json::array();
