@@ -77,7 +77,9 @@ Result<TokenShard> make_shard(const Source& source, const text::Tokenizer& token
   TRY_ASSIGN(TokenShardWriter writer, TokenShardWriter::create(path, key, shard_width(tokenizer.vocab_size())));
   TRY(tokenize(source, tokenizer, eos, writer, options));
   TRY(writer.commit());
-  return TokenShard::open(path, key);
+  return TokenShard::open(path, key, [&] {
+    if (options.progress) options.progress(source.bytes);
+  });
 }
 
 class TextDataset final : public Dataset {
@@ -149,13 +151,16 @@ class TextDataset final : public Dataset {
     CHECK(options.tokenizer != nullptr && options.tokenizer->eos(), "text is repaired with the tokenizer it was opened with");
     const text::Tokenizer& tokenizer = *options.tokenizer;
     const std::int32_t eos = *tokenizer.eos();
+    const auto beat = [&] {
+      if (options.progress) options.progress(0);
+    };
     std::string made;
     for (const Source& source : sources_) {
       const Digest key = shard_key(source, tokenizer, eos);
-      const auto shard = TokenShard::open(shard_path(options.cache, key), key);
+      const auto shard = TokenShard::open(shard_path(options.cache, key), key, beat);
       if (shard.ok()) continue;
       if (shard.error().kind == ErrorKind::world) return shard.error();
-      const auto now = open_source(source.path, source.text_key);
+      const auto now = open_source(source.path, source.text_key, beat);
       const bool changed = now.ok() && now->digest != source.digest;
       if (!now.ok() || changed) {
         return world_error("{}, and {}; the run began with a file of {} bytes, SHA-256 {}: put it back, and the run goes on",
@@ -164,8 +169,8 @@ class TextDataset final : public Dataset {
                                    : now.error().message,
                            source.bytes, hex(source.digest));
       }
-      TokenizeOptions tokenizing{.piece_bytes = std::size_t{1} << 20, .interrupted = options.interrupted};
-      if (options.progress) tokenizing.progress = [&](std::uint64_t) { options.progress(0); };
+      const TokenizeOptions tokenizing{
+          .piece_bytes = std::size_t{1} << 20, .progress = [&](std::uint64_t) { beat(); }, .interrupted = options.interrupted};
       TRY(make_shard(source, tokenizer, eos, options.cache, tokenizing));
       made += fmt::format("{}{}; it was made again from {}", made.empty() ? "" : "; ", shard.error().message, source.path.string());
     }

@@ -94,7 +94,7 @@ Result<void> TokenShardWriter::commit() {
   return file_.commit();
 }
 
-Result<TokenShard> TokenShard::open(const std::filesystem::path& path, const Digest& key) {
+Result<TokenShard> TokenShard::open(const std::filesystem::path& path, const Digest& key, const std::function<void()>& beat) {
   TokenShard shard;
   shard.path_ = path;
   std::error_code code;
@@ -127,7 +127,10 @@ Result<TokenShard> TokenShard::open(const std::filesystem::path& path, const Dig
   frame.update(bytes_of(footer).first(counted_bytes));
   if (std::memcmp(frame.finish().bytes.data(), footer.frame, sizeof footer.frame) != 0) return damaged(path, "its frame was changed");
   std::vector<std::byte> bytes;
-  for (std::uint64_t block = 0; block < blocks; ++block) TRY(shard.read_block(block, bytes));
+  for (std::uint64_t block = 0; block < blocks; ++block) {
+    TRY(shard.read_block(block, bytes));
+    if (beat) beat();
+  }
   return shard;
 }
 

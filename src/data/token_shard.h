@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -66,8 +67,10 @@ class TokenShardWriter {
 // and never believed: the hashes of its blocks are kept in memory. Immutable; readable from many threads at once.
 class TokenShard {
  public:
-  // Verifies every byte of the file. ErrorKind::differs if it is damaged or was not made from what `key` names.
-  [[nodiscard]] static Result<TokenShard> open(const std::filesystem::path& path, const Digest& key);
+  // Verifies every byte of the file. ErrorKind::differs if it is damaged or was not made from what `key` names. `beat` is called now and
+  // then; may be empty.
+  [[nodiscard]] static Result<TokenShard> open(const std::filesystem::path& path, const Digest& key,
+                                               const std::function<void()>& beat = nullptr);
 
   [[nodiscard]] const ShardFigures& figures() const { return figures_; }
   [[nodiscard]] std::uint32_t width() const { return width_; }
