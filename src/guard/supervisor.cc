@@ -287,8 +287,9 @@ void Supervisor::commit() {
   open_faults_.clear();
   rung_.clear();
   for (Worker& worker : workers_) {
-    if (worker.aside && task_.step(staff_.state(committed_)) >= worker.aside_until) {
+    if (worker.aside && task_.step(staff_.state(committed_)) >= worker.aside_until && now >= worker.aside_until_s) {
       worker.aside = false;  // perhaps it has recovered
+      worker.returned = true;
       worker.seconds.clear();
     }
   }

@@ -68,7 +68,10 @@ class Supervisor : public Crew {
   void happened(const Event& event);
   // For the log, the counters, the time to the next commit; it began so many seconds ago.
   void fault(const std::string& what, double ago_s = 0);
-  void note_slow(int worker, double seconds_per_sample);
+  // An answer came so many seconds after its order.
+  void note_slow(int worker, double seconds, std::int64_t samples);
+  void note_late(int worker, double seconds, bool late);
+  void leave_aside(int worker, double seconds, const std::string& why);
   void name(int worker);
   void record(bool now = false);
   void recall();  // what an earlier supervisor of the run counted
@@ -114,6 +117,9 @@ class Supervisor : public Crew {
     bool distrust = false;       // makes what depends on weights anew before its next part
     bool aside = false;          // too slow to wait for
     std::uint64_t aside_until = 0;
+    double aside_until_s = 0;               // and of the clock
+    bool returned = false;                  // from being aside, and has not shown yet that it has recovered
+    int late_in_a_row = 0;                  // answers
     std::string quarantined;                // why
     std::optional<std::uint64_t> named_at;  // the step at which it was first found bad or slow
     std::int64_t samples = 0, checked = 0;

@@ -177,7 +177,9 @@ void Supervisor::answered(Post& post, const Json& content) {
         worker.distrust = true;
         fault(fmt::format("{} answered other bits than before", post.name()));
       }
-      note_slow(post.number, (monotonic_seconds() - part.began_at) / static_cast<double>(part.count));
+      const double seconds = monotonic_seconds() - part.began_at;
+      note_late(post.number, seconds, post.late);
+      note_slow(post.number, seconds, part.count);
     }
   }
   part.attempts.push_back(std::move(attempt));
@@ -226,35 +228,60 @@ void Supervisor::name(int number) {
   if (!worker.named_at) worker.named_at = task_.step(staff_.state(committed_)) + 1;
 }
 
-void Supervisor::note_slow(int number, double seconds_per_sample) {
+void Supervisor::note_slow(int number, double seconds, std::int64_t samples) {
   constexpr std::size_t remembered = 5;
   constexpr double much_slower = 3;
-  constexpr std::uint64_t aside_steps = 64;
-  std::deque<double>& own = workers_[static_cast<std::size_t>(number)].seconds;
-  own.push_back(seconds_per_sample);
+  Worker& worker = workers_[static_cast<std::size_t>(number)];
+  std::deque<double>& own = worker.seconds;  // a sample
+  own.push_back(seconds / static_cast<double>(samples));
   if (own.size() > remembered) own.pop_front();
-  if (own.size() < remembered || number == options_.workers) return;
+  if ((own.size() < remembered && !worker.returned) || number == options_.workers) return;
   const auto median = [](std::deque<double> values) {
     std::ranges::sort(values);
     return values[values.size() / 2];
   };
   std::vector<double> others;
   for (int w = 0; w < options_.workers; ++w) {
-    const Worker& worker = workers_[static_cast<std::size_t>(w)];
-    if (w != number && worker.seconds.size() == remembered && worker.quarantined.empty() && !worker.aside)
-      others.push_back(median(worker.seconds));
+    const Worker& other = workers_[static_cast<std::size_t>(w)];
+    if (w != number && other.seconds.size() == remembered && other.quarantined.empty() && !other.aside)
+      others.push_back(median(other.seconds));
   }
   if (others.empty()) return;
   const double fastest = *std::ranges::min_element(others);
-  if (median(own) < much_slower * fastest) return;
+  if (median(own) < much_slower * fastest) {
+    worker.returned = worker.returned && own.size() < remembered;
+    return;
+  }
+  leave_aside(number, seconds, fmt::format("takes {:.1f} times as long as the fastest other one", median(own) / fastest));
+}
+
+// How long a link takes is no matter of how long a step takes: an answer that was asked for again before it came is late, however long its
+// samples took.
+void Supervisor::note_late(int number, double seconds, bool late) {
+  constexpr int late_max = 3;
   Worker& worker = workers_[static_cast<std::size_t>(number)];
+  worker.late_in_a_row = late ? worker.late_in_a_row + 1 : 0;
+  if (worker.late_in_a_row == 0 || (worker.late_in_a_row < late_max && !worker.returned)) return;
+  const std::vector<Device> all = devices();
+  const bool another = std::ranges::any_of(all, [&](const Device& d) { return d.usable && !d.trusted && d.worker != number; });
+  if (another && number != options_.workers) leave_aside(number, seconds, "has answers that do not come, or come late");
+}
+
+// Later it has one answer to show that it has recovered. All the others wait for that one: so long that it costs them a hundredth of their
+// time, it is left alone.
+void Supervisor::leave_aside(int number, double seconds, const std::string& why) {
+  constexpr std::uint64_t aside_steps = 64;
+  constexpr double aside_times_as_long = 100;
+  Worker& worker = workers_[static_cast<std::size_t>(number)];
+  if (worker.aside) return;
   worker.aside = true;
   worker.aside_until = task_.step(staff_.state(committed_)) + aside_steps;
+  worker.aside_until_s = monotonic_seconds() + aside_times_as_long * seconds;
+  worker.late_in_a_row = 0;
   name(number);
   ++counters_["slow"];
   rung_ = "fewer workers";
-  log_warning("worker {} takes {:.1f} times as long as the fastest other one: it is left aside for {} steps", number, median(own) / fastest,
-              aside_steps);
+  log_warning("worker {} {}: it is left aside for {} steps, {:.0f} s at least", number, why, aside_steps, aside_times_as_long * seconds);
 }
 
 // ---- Evaluation ----
