@@ -96,11 +96,17 @@ class Alone : public Crew {
       if (options_.interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
       TRY_ASSIGN(const std::string repaired, keeper_->validation(first, std::min(sizes_.pass, sizes_.validation - first), 0));
       if (!repaired.empty()) log_warning("{}", repaired);
-      Order order;
-      order.state_changed = changed_;
-      order.step = task_.step(state_.data());
-      TRY_ASSIGN(const WorkerTask::Evaluated evaluated, worker_->evaluate(order));
-      changed_ = false;
+      WorkerTask::Evaluated evaluated;
+      // Nobody else is there to say what a doubt is worth: what is in doubt twice is taken as it is.
+      for (int attempt = 0; attempt < 2; ++attempt) {
+        Order order;
+        order.state_changed = changed_ || attempt > 0;
+        order.step = task_.step(state_.data());
+        TRY_ASSIGN(evaluated, worker_->evaluate(order));
+        changed_ = false;
+        if (evaluated.finding_count == 0) break;
+        log_warning("step {}: {} results of an evaluation are in doubt", order.step, evaluated.finding_count);
+      }
       for (const double each : evaluated.sums) sum += each;
       evaluation.predictions += evaluated.predictions;
     }

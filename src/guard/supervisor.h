@@ -104,6 +104,7 @@ class Supervisor : public Crew {
     std::int64_t first = 0, count = 0;
     std::vector<double> sums;
     std::int64_t predictions = 0;
+    bool doubted = false;  // the sums are the trusted CPU's, and a check dislikes them
     bool done = false;
     int failures = 0;
     Post* running = nullptr;

@@ -116,6 +116,7 @@ class WorkerTask {
   struct Evaluated {
     std::vector<double> sums;
     std::int64_t predictions = 0;
+    std::int64_t finding_count = 0;  // results in doubt
   };
   [[nodiscard]] virtual Result<Evaluated> evaluate(const Order& order) = 0;
 

@@ -229,7 +229,8 @@ Result<void> Run::evaluate() {
   validation_loss_ = metrics_->validation_loss();
   if (!validation_loss_) {
     TRY_ASSIGN(const guard::Evaluation evaluation, crew_->evaluate());
-    metrics_->add_validation_loss(evaluation.loss);
+    // What is no number is no figure for a plot.
+    if (std::isfinite(evaluation.loss)) metrics_->add_validation_loss(evaluation.loss);
     validation_loss_ = evaluation.loss;
   }
   if (std::isfinite(*validation_loss_) && (!best_ || *validation_loss_ < best_->validation_loss)) {
