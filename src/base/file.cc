@@ -180,6 +180,19 @@ Result<std::string> read_file(const fs::path& path, std::uint64_t bytes_max) {
   }
 }
 
+Result<void> read_range(const fs::path& path, std::uint64_t offset, std::span<std::byte> bytes) {
+  Descriptor file(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
+  if (*file < 0) return failure(path, "open");
+  while (!bytes.empty()) {
+    const auto count = uninterrupted([&] { return ::pread(*file, bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
+    if (count < 0) return failure(path, "read");
+    if (count == 0) return differs_error("{}: ends {} bytes before what is read there", path.string(), bytes.size());
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+    offset += static_cast<std::uint64_t>(count);
+  }
+  return {};
+}
+
 Result<MappedFile> MappedFile::open(const fs::path& path) {
   Descriptor file(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
   if (*file < 0) return failure(path, "open");

@@ -33,6 +33,9 @@ inline std::span<const std::byte> as_bytes(std::string_view text) {
 // The whole file. More than bytes_max is an error, before anything is read where the size is known. Pipes and devices work.
 [[nodiscard]] Result<std::string> read_file(const fs::path& path, std::uint64_t bytes_max = std::uint64_t{1} << 30);
 
+// The bytes from `offset` on, as the file that now has this name holds them. An error of kind differs if it ends before them.
+[[nodiscard]] Result<void> read_range(const fs::path& path, std::uint64_t offset, std::span<std::byte> bytes);
+
 // A regular file mapped read-only; movable. The bytes stay valid, at the same address, for the object's life, also after a move.
 // Another process that truncates the file meanwhile would end this one (SIGBUS): finished files are replaced by rename, never cut.
 class MappedFile {

@@ -48,6 +48,23 @@ TEST_F(File, SmallAndLargeAppendsKeepTheirOrder) {
   EXPECT_EQ(read_file(directory_ / "a").value(), expected);
 }
 
+TEST_F(File, ARangeIsReadWholeOrNotAtAll) {
+  const auto path = directory_ / "a";
+  ASSERT_TRUE(write_file_durably(path, "0123456789").ok());
+  std::string bytes(4, ' ');
+  const auto read = [&](std::uint64_t offset) { return read_range(path, offset, std::as_writable_bytes(std::span(bytes))); };
+  ASSERT_TRUE(read(6).ok());
+  EXPECT_EQ(bytes, "6789");
+  EXPECT_EQ(read(7).error().kind, ErrorKind::differs);
+  EXPECT_EQ(read(7).error().message, path.string() + ": ends 1 bytes before what is read there");
+  EXPECT_EQ(read(11).error().kind, ErrorKind::differs);
+  ASSERT_TRUE(write_file_durably(path, "abcdefghij").ok());
+  ASSERT_TRUE(read(0).ok());
+  EXPECT_EQ(bytes, "abcd") << "the file that now has the name";
+  fs::remove(path);
+  EXPECT_EQ(read(0).error().kind, ErrorKind::input);
+}
+
 TEST_F(File, EmptyFiles) {
   ASSERT_TRUE(write_file_durably(directory_ / "e", "").ok());
   EXPECT_EQ(read_file(directory_ / "e").value(), "");

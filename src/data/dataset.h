@@ -33,6 +33,15 @@ struct Cursor {
   friend bool operator==(const Cursor&, const Cursor&) = default;
 };
 
+// A file that data come from, as it was when it was read.
+struct DataFile {
+  std::filesystem::path path;
+  std::uint64_t bytes = 0;
+  Digest digest;  // SHA-256
+};
+
+struct DatasetOptions;
+
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -42,7 +51,8 @@ class Dataset {
   // Samples in one pass over the training part; of a mix, the sum over its parts.
   [[nodiscard]] virtual std::uint64_t samples_per_epoch() const = 0;
   [[nodiscard]] virtual Cursor begin() const = 0;
-  // The next `count` samples; moves the cursor past them.
+  // The next `count` samples; moves the cursor past them. ErrorKind::differs: what was made of the data is not on the disk any more as it
+  // was; `repair` makes it again. Nothing that has changed since the data were opened becomes a sample.
   [[nodiscard]] virtual Result<std::vector<Sample>> next(Cursor& cursor, std::int64_t count) const = 0;
   // The validation part, in order, the same at every evaluation. 0 if there is none. Its last sample may be shorter than the others.
   [[nodiscard]] virtual std::int64_t validation_count() const = 0;
@@ -50,6 +60,10 @@ class Dataset {
   // Bytes of text one predicted token stands for on average over the validation part (for nats per byte), control tokens standing for none;
   // nothing for data of ids, or without validation.
   [[nodiscard]] virtual std::optional<double> bytes_per_token() const { return std::nullopt; }
+  // Makes again from the files what was found changed; needs what it was opened with. ErrorKind::world: a file is not what it was then, and
+  // which one is said; all is well again once it is put back. Says what it has made, or nothing.
+  [[nodiscard]] virtual Result<std::string> repair(const DatasetOptions&) const { return std::string(); }
+  [[nodiscard]] virtual std::vector<DataFile> files() const = 0;
   // Of everything that determines the samples: contents of the files, tokenizer, options. Not of paths.
   [[nodiscard]] virtual Digest digest() const = 0;
   // One line for people: "tinyshakespeare.txt: 1,115,394 bytes, 1,003,855 tokens to train on, 111,539 to validate".

@@ -18,8 +18,8 @@ struct Rows {
 
 class IdsDataset final : public Dataset {
  public:
-  IdsDataset(Rows rows, std::uint64_t training, Digest digest, std::string name)
-      : rows_(std::move(rows)), training_(training), digest_(digest), name_(std::move(name)) {}
+  IdsDataset(Rows rows, std::uint64_t training, Digest digest, DataFile file)
+      : rows_(std::move(rows)), training_(training), digest_(digest), file_(std::move(file)) {}
 
   std::int64_t predictions_max() const override { return static_cast<std::int64_t>(rows_.length) - 1; }
   std::uint64_t samples_per_epoch() const override { return training_; }
@@ -39,10 +39,11 @@ class IdsDataset final : public Dataset {
     return row(training_ + static_cast<std::uint64_t>(index));
   }
 
+  std::vector<DataFile> files() const override { return {file_}; }
   Digest digest() const override { return digest_; }
   std::string description() const override {
-    return fmt::format("{}: rows of {} ids, {} to train on, {} to validate", name_, grouped(rows_.length), grouped(training_),
-                       grouped(rows_.count - training_));
+    return fmt::format("{}: rows of {} ids, {} to train on, {} to validate", file_.path.filename().string(), grouped(rows_.length),
+                       grouped(training_), grouped(rows_.count - training_));
   }
 
  private:
@@ -54,7 +55,7 @@ class IdsDataset final : public Dataset {
   Rows rows_;
   std::uint64_t training_;
   Digest digest_;
-  std::string name_;
+  DataFile file_;
 };
 
 Result<Rows> read_rows(const Json& json, const std::string& name, std::int64_t vocab_size) {
@@ -101,8 +102,9 @@ Result<std::unique_ptr<Dataset>> open_ids(const DataSettings& settings, const Da
   }
   Sha256 sha;
   sha.update(fmt::format("godwit data 1\nids\nvalidation {:016x}\n", std::bit_cast<std::uint64_t>(settings.validation)));
-  sha.update(sha256(as_bytes(text)).bytes);
-  return std::unique_ptr<Dataset>(std::make_unique<IdsDataset>(std::move(rows), training, sha.finish(), path.filename().string()));
+  const DataFile file{path, text.size(), sha256(as_bytes(text))};
+  sha.update(file.digest.bytes);
+  return std::unique_ptr<Dataset>(std::make_unique<IdsDataset>(std::move(rows), training, sha.finish(), file));
 }
 
 }  // namespace godwit::data

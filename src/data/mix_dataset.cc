@@ -79,6 +79,21 @@ class MixDataset final : public Dataset {
   }
 
   std::optional<double> bytes_per_token() const override { return bytes_per_token_; }
+  Result<std::string> repair(const DatasetOptions& options) const override {
+    std::string made;
+    for (const Part& part : parts_) {
+      TRY_ASSIGN(const std::string one, part.dataset->repair(options));
+      if (!one.empty()) made += (made.empty() ? "" : "; ") + one;
+    }
+    return made;
+  }
+  std::vector<DataFile> files() const override {
+    std::vector<DataFile> files;
+    for (const Part& part : parts_) {
+      for (DataFile& file : part.dataset->files()) files.push_back(std::move(file));
+    }
+    return files;
+  }
   Digest digest() const override { return digest_; }
   std::string description() const override {
     std::string text;

@@ -200,7 +200,7 @@ class Tokenization {
 
 }  // namespace
 
-Result<Source> open_source(const std::filesystem::path& path, const std::string& text_key) {
+Result<Source> open_source(const std::filesystem::path& path, const std::string& text_key, const std::function<void()>& beat) {
   const std::string extension = path.extension().string();
   for (const NotText& kind : not_texts) {
     if (extension == kind.extension)
@@ -211,6 +211,7 @@ Result<Source> open_source(const std::filesystem::path& path, const std::string&
   while (!reader.ended()) {
     buffer.clear();
     TRY(reader.append_to(buffer, read_bytes));
+    if (beat) beat();
   }
   return Source{path, extension == ".jsonl" ? text_key : std::string(), reader.bytes(), reader.digest()};
 }

@@ -25,8 +25,10 @@ struct Source {
   Digest digest;  // SHA-256 of the file
 };
 
-// Reads the file once to know its digest. Refuses what is not a text by its name (.json, .gz, .parquet …).
-[[nodiscard]] Result<Source> open_source(const std::filesystem::path& path, const std::string& text_key);
+// Reads the file once to know its digest. Refuses what is not a text by its name (.json, .gz, .parquet …). `beat` is called now and then;
+// may be empty.
+[[nodiscard]] Result<Source> open_source(const std::filesystem::path& path, const std::string& text_key,
+                                         const std::function<void()>& beat = nullptr);
 
 struct TokenizeOptions {
   std::size_t piece_bytes = std::size_t{8} << 20;               // a document of one file is tokenized in pieces of about this size

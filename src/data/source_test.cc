@@ -15,7 +15,7 @@ using text::Tokenizer;
 
 std::vector<std::int32_t> ids_of(const TokenShard& shard) {
   std::vector<std::int32_t> ids(shard.figures().ids);
-  shard.read(0, ids);
+  shard.read(0, ids).value();
   return ids;
 }
 

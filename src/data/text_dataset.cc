@@ -24,16 +24,17 @@ class TokenStream {
   }
   std::uint64_t size() const { return size_; }
 
-  void read(std::uint64_t begin, std::span<std::int32_t> ids) const {
+  Result<void> read(std::uint64_t begin, std::span<std::int32_t> ids) const {
     auto range = std::upper_bound(ranges_.begin(), ranges_.end(), begin, [](std::uint64_t at, const Range& r) { return at < r.place; }) - 1;
     while (!ids.empty()) {
       const std::uint64_t end = range + 1 == ranges_.end() ? size_ : (range + 1)->place;
       const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(ids.size(), end - begin));
-      range->shard->read(range->begin + (begin - range->place), ids.first(count));
+      TRY(range->shard->read(range->begin + (begin - range->place), ids.first(count)));
       ids = ids.subspan(count);
       begin += count;
       ++range;
     }
+    return {};
   }
 
  private:
@@ -44,91 +45,6 @@ class TokenStream {
   };
   std::vector<Range> ranges_;
   std::uint64_t size_ = 0;
-};
-
-class TextDataset final : public Dataset {
- public:
-  TextDataset(std::vector<TokenShard> shards, const DataSettings& settings, std::uint64_t seed, Digest digest)
-      : shards_(std::move(shards)), sequence_(static_cast<std::uint64_t>(settings.sequence)), seed_(seed), digest_(digest) {
-    for (const TokenShard& shard : shards_) {
-      const std::uint64_t ids = shard.figures().ids;
-      // double: exact to 2^53 ids, and the same everywhere.
-      const auto train = static_cast<std::uint64_t>(std::floor(static_cast<double>(ids) * (1 - settings.validation)));
-      training_.add(shard, 0, train);
-      validation_.add(shard, train, ids);
-    }
-  }
-
-  std::uint64_t training_ids() const { return training_.size(); }
-
-  void count_validation_bytes(const text::Tokenizer& tokenizer) {
-    if (validation_.size() < 2) return;
-    std::vector<std::uint64_t> bytes(static_cast<std::size_t>(tokenizer.vocab_size()));
-    for (std::size_t id = 0; id < bytes.size(); ++id) {
-      const auto token = static_cast<std::int32_t>(id);
-      bytes[id] = tokenizer.is_special(token) ? 0 : tokenizer.token_bytes(token).size();
-    }
-    constexpr std::uint64_t block = 65536;
-    std::vector<std::int32_t> ids;
-    std::uint64_t sum = 0;
-    for (std::uint64_t begin = 1; begin < validation_.size(); begin += block) {  // the first id is predicted from nothing
-      ids.resize(static_cast<std::size_t>(std::min(block, validation_.size() - begin)));
-      validation_.read(begin, ids);
-      for (const std::int32_t id : ids) sum += bytes[static_cast<std::size_t>(id)];
-    }
-    bytes_per_token_ = static_cast<double>(sum) / static_cast<double>(validation_.size() - 1);
-  }
-
-  void describe(const std::vector<Source>& sources) {
-    std::uint64_t bytes = 0;
-    for (const Source& source : sources) bytes += source.bytes;
-    const std::string more = sources.size() == 1 ? "" : fmt::format(" and {} more", sources.size() - 1);
-    description_ = fmt::format("{}{}: {} bytes, {} tokens to train on, {} to validate", sources.front().path.filename().string(), more,
-                               grouped(bytes), grouped(training_.size()), grouped(validation_.size()));
-  }
-
-  std::int64_t predictions_max() const override { return static_cast<std::int64_t>(sequence_); }
-  std::uint64_t samples_per_epoch() const override { return windows().count(); }
-  Cursor begin() const override { return {{0}}; }
-
-  Result<std::vector<Sample>> next(Cursor& cursor, std::int64_t count) const override {
-    CHECK(cursor.values.size() == 1 && count >= 0, "a cursor of {} values, {} samples", cursor.values.size(), count);
-    std::vector<Sample> samples;
-    samples.reserve(static_cast<std::size_t>(count));
-    for (; count > 0; --count) samples.push_back(sample(training_, windows().begin(seed_, cursor.values[0]++), sequence_));
-    return samples;
-  }
-
-  std::int64_t validation_count() const override {
-    return validation_.size() < 2 ? 0 : static_cast<std::int64_t>((validation_.size() - 2) / sequence_ + 1);
-  }
-  Result<Sample> validation(std::int64_t index) const override {
-    CHECK(index >= 0 && index < validation_count(), "validation sample {} of {}", index, validation_count());
-    const std::uint64_t begin = static_cast<std::uint64_t>(index) * sequence_;
-    return sample(validation_, begin, std::min(sequence_, validation_.size() - 1 - begin));
-  }
-
-  std::optional<double> bytes_per_token() const override { return bytes_per_token_; }
-  Digest digest() const override { return digest_; }
-  std::string description() const override { return description_; }
-
- private:
-  Windows windows() const { return {training_.size(), sequence_}; }
-
-  static Sample sample(const TokenStream& stream, std::uint64_t begin, std::uint64_t predictions) {
-    Sample sample;
-    sample.ids.resize(static_cast<std::size_t>(predictions) + 1);
-    sample.labelled.assign(static_cast<std::size_t>(predictions), 1);
-    stream.read(begin, sample.ids);
-    return sample;
-  }
-
-  std::vector<TokenShard> shards_;  // never changed: the streams point into it
-  TokenStream training_, validation_;
-  std::uint64_t sequence_, seed_;
-  Digest digest_;
-  std::optional<double> bytes_per_token_;
-  std::string description_;
 };
 
 // How the text of a source becomes ids, for digests.
@@ -150,6 +66,149 @@ Digest shard_key(const Source& source, const text::Tokenizer& tokenizer, std::in
   return sha.finish();
 }
 
+std::filesystem::path shard_path(const std::filesystem::path& cache, const Digest& key) {
+  return cache / (hex(key) + ".tokens");
+}
+
+Result<TokenShard> make_shard(const Source& source, const text::Tokenizer& tokenizer, std::int32_t eos, const std::filesystem::path& cache,
+                              const TokenizeOptions& options) {
+  const Digest key = shard_key(source, tokenizer, eos);
+  const std::filesystem::path path = shard_path(cache, key);
+  TRY_ASSIGN(TokenShardWriter writer, TokenShardWriter::create(path, key, shard_width(tokenizer.vocab_size())));
+  TRY(tokenize(source, tokenizer, eos, writer, options));
+  TRY(writer.commit());
+  return TokenShard::open(path, key, [&] {
+    if (options.progress) options.progress(source.bytes);
+  });
+}
+
+class TextDataset final : public Dataset {
+ public:
+  TextDataset(std::vector<Source> sources, std::vector<TokenShard> shards, const DataSettings& settings, std::uint64_t seed, Digest digest)
+      : sources_(std::move(sources)),
+        shards_(std::move(shards)),
+        sequence_(static_cast<std::uint64_t>(settings.sequence)),
+        seed_(seed),
+        digest_(digest) {
+    for (const TokenShard& shard : shards_) {
+      const std::uint64_t ids = shard.figures().ids;
+      // double: exact to 2^53 ids, and the same everywhere.
+      const auto train = static_cast<std::uint64_t>(std::floor(static_cast<double>(ids) * (1 - settings.validation)));
+      training_.add(shard, 0, train);
+      validation_.add(shard, train, ids);
+    }
+  }
+
+  std::uint64_t training_ids() const { return training_.size(); }
+
+  Result<void> count_validation_bytes(const text::Tokenizer& tokenizer) {
+    if (validation_.size() < 2) return {};
+    std::vector<std::uint64_t> bytes(static_cast<std::size_t>(tokenizer.vocab_size()));
+    for (std::size_t id = 0; id < bytes.size(); ++id) {
+      const auto token = static_cast<std::int32_t>(id);
+      bytes[id] = tokenizer.is_special(token) ? 0 : tokenizer.token_bytes(token).size();
+    }
+    constexpr std::uint64_t block = 65536;
+    std::vector<std::int32_t> ids;
+    std::uint64_t sum = 0;
+    for (std::uint64_t begin = 1; begin < validation_.size(); begin += block) {  // the first id is predicted from nothing
+      ids.resize(static_cast<std::size_t>(std::min(block, validation_.size() - begin)));
+      TRY(validation_.read(begin, ids));
+      for (const std::int32_t id : ids) sum += bytes[static_cast<std::size_t>(id)];
+    }
+    bytes_per_token_ = static_cast<double>(sum) / static_cast<double>(validation_.size() - 1);
+    return {};
+  }
+
+  std::int64_t predictions_max() const override { return static_cast<std::int64_t>(sequence_); }
+  std::uint64_t samples_per_epoch() const override { return windows().count(); }
+  Cursor begin() const override { return {{0}}; }
+
+  Result<std::vector<Sample>> next(Cursor& cursor, std::int64_t count) const override {
+    CHECK(cursor.values.size() == 1 && count >= 0, "a cursor of {} values, {} samples", cursor.values.size(), count);
+    std::vector<Sample> samples;
+    samples.reserve(static_cast<std::size_t>(count));
+    Cursor place = cursor;
+    for (; count > 0; --count) {
+      TRY_ASSIGN(Sample one, sample(training_, windows().begin(seed_, place.values[0]++), sequence_));
+      samples.push_back(std::move(one));
+    }
+    cursor = place;
+    return samples;
+  }
+
+  std::int64_t validation_count() const override {
+    return validation_.size() < 2 ? 0 : static_cast<std::int64_t>((validation_.size() - 2) / sequence_ + 1);
+  }
+  Result<Sample> validation(std::int64_t index) const override {
+    CHECK(index >= 0 && index < validation_count(), "validation sample {} of {}", index, validation_count());
+    const std::uint64_t begin = static_cast<std::uint64_t>(index) * sequence_;
+    return sample(validation_, begin, std::min(sequence_, validation_.size() - 1 - begin));
+  }
+
+  std::optional<double> bytes_per_token() const override { return bytes_per_token_; }
+  Result<std::string> repair(const DatasetOptions& options) const override {
+    CHECK(options.tokenizer != nullptr && options.tokenizer->eos(), "text is repaired with the tokenizer it was opened with");
+    const text::Tokenizer& tokenizer = *options.tokenizer;
+    const std::int32_t eos = *tokenizer.eos();
+    const auto beat = [&] {
+      if (options.progress) options.progress(0);
+    };
+    std::string made;
+    for (const Source& source : sources_) {
+      const Digest key = shard_key(source, tokenizer, eos);
+      const auto shard = TokenShard::open(shard_path(options.cache, key), key, beat);
+      if (shard.ok()) continue;
+      if (shard.error().kind == ErrorKind::world) return shard.error();
+      const auto now = open_source(source.path, source.text_key, beat);
+      const bool changed = now.ok() && now->digest != source.digest;
+      if (!now.ok() || changed) {
+        return world_error("{}, and {}; the run began with a file of {} bytes, SHA-256 {}: put it back, and the run goes on",
+                           shard.error().message,
+                           changed ? fmt::format("{} now has {} bytes, SHA-256 {}", source.path.string(), now->bytes, hex(now->digest))
+                                   : now.error().message,
+                           source.bytes, hex(source.digest));
+      }
+      const TokenizeOptions tokenizing{
+          .piece_bytes = std::size_t{1} << 20, .progress = [&](std::uint64_t) { beat(); }, .interrupted = options.interrupted};
+      TRY(make_shard(source, tokenizer, eos, options.cache, tokenizing));
+      made += fmt::format("{}{}; it was made again from {}", made.empty() ? "" : "; ", shard.error().message, source.path.string());
+    }
+    return made;
+  }
+  std::vector<DataFile> files() const override {
+    std::vector<DataFile> files;
+    for (const Source& source : sources_) files.push_back({source.path, source.bytes, source.digest});
+    return files;
+  }
+  Digest digest() const override { return digest_; }
+  std::string description() const override {
+    std::uint64_t bytes = 0;
+    for (const Source& source : sources_) bytes += source.bytes;
+    const std::string more = sources_.size() == 1 ? "" : fmt::format(" and {} more", sources_.size() - 1);
+    return fmt::format("{}{}: {} bytes, {} tokens to train on, {} to validate", sources_.front().path.filename().string(), more,
+                       grouped(bytes), grouped(training_.size()), grouped(validation_.size()));
+  }
+
+ private:
+  Windows windows() const { return {training_.size(), sequence_}; }
+
+  static Result<Sample> sample(const TokenStream& stream, std::uint64_t begin, std::uint64_t predictions) {
+    Sample sample;
+    sample.ids.resize(static_cast<std::size_t>(predictions) + 1);
+    sample.labelled.assign(static_cast<std::size_t>(predictions), 1);
+    TRY(stream.read(begin, sample.ids));
+    return sample;
+  }
+
+  std::vector<Source> sources_;
+  std::vector<TokenShard> shards_;  // never changed: the streams point into it
+  TokenStream training_, validation_;
+  std::uint64_t sequence_, seed_;
+  Digest digest_;
+  std::optional<double> bytes_per_token_;
+};
+
 Digest text_digest(const std::vector<Source>& sources, const text::Tokenizer& tokenizer, std::int32_t eos, const DataSettings& settings) {
   Sha256 sha;
   sha.update(fmt::format("godwit data 1\ntext\nsequence {}\nvalidation {:016x}\nsources {}\n", settings.sequence,
@@ -162,17 +221,14 @@ Digest text_digest(const std::vector<Source>& sources, const text::Tokenizer& to
 Result<TokenShard> open_or_make(const Source& source, const text::Tokenizer& tokenizer, std::int32_t eos,
                                 const std::filesystem::path& cache, const TokenizeOptions& options) {
   const Digest key = shard_key(source, tokenizer, eos);
-  const std::filesystem::path path = cache / (hex(key) + ".tokens");
+  const std::filesystem::path path = shard_path(cache, key);
   std::error_code code;
   if (std::filesystem::exists(path, code)) {
     Result<TokenShard> shard = TokenShard::open(path, key);
     if (shard.ok() || shard.error().kind != ErrorKind::differs) return shard;
     log_warning("token shard {}; it is made again from {}", shard.error().message, source.path.string());
   }
-  TRY_ASSIGN(TokenShardWriter writer, TokenShardWriter::create(path, key, shard_width(tokenizer.vocab_size())));
-  TRY(tokenize(source, tokenizer, eos, writer, options));
-  TRY(writer.commit());
-  return TokenShard::open(path, key);
+  return make_shard(source, tokenizer, eos, cache, options);
 }
 
 Result<void> check_shard(const TokenShard& shard, const Source& source, std::int64_t vocab_size) {
@@ -222,14 +278,14 @@ Result<std::unique_ptr<Dataset>> open_text(const DataSettings& settings, const D
     bytes_before += source.bytes;
   }
 
-  auto dataset = std::make_unique<TextDataset>(std::move(shards), settings, options.seed, text_digest(sources, tokenizer, *eos, settings));
-  dataset->describe(sources);
+  const Digest digest = text_digest(sources, tokenizer, *eos, settings);
+  auto dataset = std::make_unique<TextDataset>(std::move(sources), std::move(shards), settings, options.seed, digest);
   if (dataset->training_ids() <= static_cast<std::uint64_t>(settings.sequence)) {
     return input_error(
         "{}: {}; one sequence of {} predictions needs {} tokens to train on: give more text, or a smaller sequence or validation (now {})",
         settings.place, dataset->description(), settings.sequence, settings.sequence + 1, settings.validation);
   }
-  dataset->count_validation_bytes(tokenizer);
+  TRY(dataset->count_validation_bytes(tokenizer));
   return std::unique_ptr<Dataset>(std::move(dataset));
 }
 

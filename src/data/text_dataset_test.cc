@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/file.h"
 #include "data/kinds.h"
 #include "data/test_files.h"
 
@@ -189,6 +190,57 @@ TEST_F(TextDatasetTest, shards_are_made_once_and_used_while_they_are_good) {
     EXPECT_EQ(TestFiles::read(made[0]), good);
     EXPECT_EQ(ids_of(take(*rebuilt, 50)), ids_of(take(*first, 50)));
   }
+}
+
+TEST_F(TextDatasetTest, a_shard_damaged_in_use_gives_no_sample_and_is_made_again) {
+  const std::string text = numbered_lines(0, 300);
+  const auto path = files_.write("a.txt", text);
+  const auto dataset = open({path}).value();
+  const auto wanted = ids_of(take(*dataset, 50));
+  const auto shard = files_.shards().at(0);
+  const std::string good = TestFiles::read(shard);
+  EXPECT_EQ(dataset->repair(options_).value(), "") << "nothing is to be repaired";
+
+  std::string bad = good;
+  bad[500] = static_cast<char>(bad[500] ^ 16);
+  for (const std::string& damaged : {bad, good.substr(0, good.size() / 2), std::string()}) {
+    files_.write("cache/" + shard.filename().string(), damaged);
+    Cursor cursor = dataset->begin();
+    const auto refused = dataset->next(cursor, 50);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().kind, ErrorKind::differs);
+    EXPECT_EQ(cursor, dataset->begin()) << "a cursor that moved without its samples";
+    EXPECT_FALSE(dataset->validation(0).ok());
+    EXPECT_THAT(dataset->repair(options_).value(), HasSubstr("it was made again from " + path.string()));
+    EXPECT_EQ(TestFiles::read(shard), good);
+    EXPECT_EQ(ids_of(take(*dataset, 50)), wanted);
+  }
+}
+
+TEST_F(TextDatasetTest, a_shard_is_never_made_again_from_another_file) {
+  const std::string text = numbered_lines(0, 300);
+  const auto path = files_.write("a.txt", text);
+  const auto dataset = open({path}).value();
+  ASSERT_EQ(dataset->files().size(), 1u);
+  EXPECT_EQ(dataset->files()[0].digest, sha256(as_bytes(text)));
+  const auto wanted = ids_of(take(*dataset, 50));
+  std::filesystem::remove(files_.shards().at(0));
+
+  std::string changed = text;
+  changed[700] = 'x';
+  files_.write("a.txt", changed);
+  const auto refused = dataset->repair(options_);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind, ErrorKind::world) << "its owner can put it back";
+  EXPECT_THAT(message(refused), HasSubstr(path.string() + " now has 1800 bytes, SHA-256 " + hex(sha256(as_bytes(changed)))));
+  EXPECT_THAT(message(refused), HasSubstr("began with a file of 1800 bytes, SHA-256 " + hex(sha256(as_bytes(text)))));
+  EXPECT_TRUE(files_.shards().empty());
+  std::filesystem::remove(path);
+  EXPECT_THAT(message(dataset->repair(options_)), HasSubstr("there is no such file"));
+
+  files_.write("a.txt", text);
+  EXPECT_TRUE(dataset->repair(options_).ok());
+  EXPECT_EQ(ids_of(take(*dataset, 50)), wanted);
 }
 
 TEST_F(TextDatasetTest, another_content_tokenizer_or_setting_is_another_digest) {

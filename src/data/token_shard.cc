@@ -94,56 +94,76 @@ Result<void> TokenShardWriter::commit() {
   return file_.commit();
 }
 
-Result<TokenShard> TokenShard::open(const std::filesystem::path& path, const Digest& key) {
+Result<TokenShard> TokenShard::open(const std::filesystem::path& path, const Digest& key, const std::function<void()>& beat) {
   TokenShard shard;
-  TRY_ASSIGN(shard.file_, MappedFile::open(path));
-  const std::span<const std::byte> file = shard.file_.bytes();
-  if (file.size() < sizeof(Header) + sizeof(Footer)) return damaged(path, fmt::format("only {} bytes long", file.size()));
+  shard.path_ = path;
+  std::error_code code;
+  const std::uint64_t file_bytes = std::filesystem::file_size(path, code);
+  if (code) return input_error("{}: {}", path.string(), code.message());
+  if (file_bytes < sizeof(Header) + sizeof(Footer)) return damaged(path, fmt::format("only {} bytes long", file_bytes));
   Header header;
   Footer footer;
-  std::memcpy(&header, file.data(), sizeof header);
-  std::memcpy(&footer, file.data() + file.size() - sizeof footer, sizeof footer);
+  TRY(read_range(path, 0, std::as_writable_bytes(std::span(&header, 1))));
+  TRY(read_range(path, file_bytes - sizeof footer, std::as_writable_bytes(std::span(&footer, 1))));
   const bool ours = header.width == 2 || header.width == 4;
   if (!ours || std::memcmp(&header, bytes_of(make_header(key, header.width)).data(), sizeof header) != 0) {
     return damaged(path, "its header is not the one expected");
   }
 
-  const std::uint64_t room = file.size() - sizeof header - sizeof footer;
-  if (footer.ids > room / header.width) return damaged(path, fmt::format("says it has {} ids in {} bytes", footer.ids, file.size()));
-  const std::uint64_t ids_bytes = footer.ids * header.width;
-  const std::uint64_t blocks = (ids_bytes + digest_block_bytes - 1) / digest_block_bytes;
-  if (room - ids_bytes != blocks * sizeof(BlockHash)) {
-    return damaged(path, fmt::format("{} bytes long, not the {} of {} ids", file.size(),
-                                     sizeof header + ids_bytes + blocks * sizeof(BlockHash) + sizeof footer, footer.ids));
-  }
-  const auto ids = file.subspan(sizeof header, ids_bytes);
-  const auto hashes = file.subspan(sizeof header + ids_bytes, blocks * sizeof(BlockHash));
-  Sha256 frame;
-  frame.update(bytes_of(header));
-  frame.update(hashes);
-  frame.update(bytes_of(footer).first(counted_bytes));
-  if (std::memcmp(frame.finish().bytes.data(), footer.frame, sizeof footer.frame) != 0) return damaged(path, "its frame was changed");
-  shard.file_.read_ahead();
-  for (std::uint64_t block = 0; block < blocks; ++block) {
-    const std::uint64_t begin = block * digest_block_bytes;
-    const BlockHash hash = hash_block(ids.subspan(begin, std::min<std::uint64_t>(digest_block_bytes, ids_bytes - begin)));
-    if (std::memcmp(&hash, hashes.data() + block * sizeof hash, sizeof hash) != 0) {
-      return damaged(path, fmt::format("the 64 KiB block {} of its ids was changed", block));
-    }
-  }
+  const std::uint64_t room = file_bytes - sizeof header - sizeof footer;
+  if (footer.ids > room / header.width) return damaged(path, fmt::format("says it has {} ids in {} bytes", footer.ids, file_bytes));
   shard.figures_ = {footer.ids, footer.documents, footer.text_bytes, footer.id_max};
   shard.width_ = header.width;
+  const std::uint64_t blocks = (shard.ids_bytes() + digest_block_bytes - 1) / digest_block_bytes;
+  if (room - shard.ids_bytes() != blocks * sizeof(BlockHash)) {
+    return damaged(path, fmt::format("{} bytes long, not the {} of {} ids", file_bytes,
+                                     sizeof header + shard.ids_bytes() + blocks * sizeof(BlockHash) + sizeof footer, footer.ids));
+  }
+  shard.hashes_.resize(blocks);
+  TRY(read_range(path, sizeof header + shard.ids_bytes(), std::as_writable_bytes(std::span(shard.hashes_))));
+  Sha256 frame;
+  frame.update(bytes_of(header));
+  frame.update(std::as_bytes(std::span(shard.hashes_)));
+  frame.update(bytes_of(footer).first(counted_bytes));
+  if (std::memcmp(frame.finish().bytes.data(), footer.frame, sizeof footer.frame) != 0) return damaged(path, "its frame was changed");
+  std::vector<std::byte> bytes;
+  for (std::uint64_t block = 0; block < blocks; ++block) {
+    TRY(shard.read_block(block, bytes));
+    if (beat) beat();
+  }
   return shard;
 }
 
-void TokenShard::read(std::uint64_t begin, std::span<std::int32_t> ids) const {
-  CHECK(begin <= figures_.ids && ids.size() <= figures_.ids - begin, "ids {} + {} of {}", begin, ids.size(), figures_.ids);
-  const std::byte* from = file_.bytes().data() + sizeof(Header) + begin * width_;
-  for (std::int32_t& id : ids) {
-    id = 0;
-    std::memcpy(&id, from, width_);
-    from += width_;
+Result<void> TokenShard::read_block(std::uint64_t block, std::vector<std::byte>& bytes) const {
+  const std::uint64_t begin = block * digest_block_bytes;
+  bytes.resize(static_cast<std::size_t>(std::min<std::uint64_t>(digest_block_bytes, ids_bytes() - begin)));
+  const Result<void> read = read_range(path_, sizeof(Header) + begin, bytes);
+  if (!read.ok()) return read.error().kind == ErrorKind::input ? Error{ErrorKind::differs, read.error().message} : read.error();
+  if (const BlockHash hash = hash_block(bytes); hash != hashes_[block]) {
+    return damaged(path_, fmt::format("the 64 KiB block {} of its ids was changed: it has the hash {}, not {}", block, hex(hash),
+                                      hex(hashes_[block])));
   }
+  return {};
+}
+
+Result<void> TokenShard::read(std::uint64_t begin, std::span<std::int32_t> ids) const {
+  CHECK(begin <= figures_.ids && ids.size() <= figures_.ids - begin, "ids {} + {} of {}", begin, ids.size(), figures_.ids);
+  const std::uint64_t per_block = digest_block_bytes / width_;
+  std::vector<std::byte> bytes;
+  while (!ids.empty()) {
+    const std::uint64_t block = begin / per_block, first = begin % per_block;
+    TRY(read_block(block, bytes));
+    const auto here = static_cast<std::size_t>(std::min<std::uint64_t>(ids.size(), per_block - first));
+    const std::byte* from = bytes.data() + first * width_;
+    for (std::int32_t& id : ids.first(here)) {
+      id = 0;
+      std::memcpy(&id, from, width_);
+      from += width_;
+    }
+    ids = ids.subspan(here);
+    begin += here;
+  }
+  return {};
 }
 
 }  // namespace godwit::data

@@ -1,4 +1,4 @@
-// Token shards: the ids of one source on disk, mapped when used. Derived data: a shard that is missing or damaged is made again.
+// Token shards: the ids of one source on disk. Derived data: a shard that is missing or damaged is made again.
 //
 // All integers little-endian:
 //
@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -62,19 +63,27 @@ class TokenShardWriter {
   std::uint32_t width_;
 };
 
-// A finished shard. Immutable; readable from many threads at once.
+// A finished shard, read from the disk whenever ids are asked for: not mapped, since a file that is cut under a mapping ends the process,
+// and never believed: the hashes of its blocks are kept in memory. Immutable; readable from many threads at once.
 class TokenShard {
  public:
-  // Maps the file and verifies every byte of it. ErrorKind::differs if it is damaged or was not made from what `key` names.
-  [[nodiscard]] static Result<TokenShard> open(const std::filesystem::path& path, const Digest& key);
+  // Verifies every byte of the file. ErrorKind::differs if it is damaged or was not made from what `key` names. `beat` is called now and
+  // then; may be empty.
+  [[nodiscard]] static Result<TokenShard> open(const std::filesystem::path& path, const Digest& key,
+                                               const std::function<void()>& beat = nullptr);
 
   [[nodiscard]] const ShardFigures& figures() const { return figures_; }
   [[nodiscard]] std::uint32_t width() const { return width_; }
-  // ids[begin …]; the range must exist.
-  void read(std::uint64_t begin, std::span<std::int32_t> ids) const;
+  // ids[begin …]; the range must exist. ErrorKind::differs if the file is gone, or a block they lie in is not what it was when it was
+  // opened; one that has taken its place since then and holds the same is as good.
+  [[nodiscard]] Result<void> read(std::uint64_t begin, std::span<std::int32_t> ids) const;
 
  private:
-  MappedFile file_;
+  [[nodiscard]] std::uint64_t ids_bytes() const { return figures_.ids * width_; }
+  [[nodiscard]] Result<void> read_block(std::uint64_t block, std::vector<std::byte>& bytes) const;
+
+  std::filesystem::path path_;
+  std::vector<BlockHash> hashes_;
   ShardFigures figures_;
   std::uint32_t width_ = 0;
 };

@@ -43,10 +43,10 @@ TEST(token_shard, ids_come_back_in_two_bytes_and_in_four) {
       EXPECT_EQ(shard->figures().id_max, static_cast<std::uint64_t>(id_max));
       EXPECT_EQ(shard->width(), width);
       std::vector<std::int32_t> read(count);
-      shard->read(0, read);
+      shard->read(0, read).value();
       EXPECT_EQ(read, ids);
       std::vector<std::int32_t> last(1);
-      shard->read(count - 1, last);
+      shard->read(count - 1, last).value();
       EXPECT_EQ(last[0], id_max);
     }
   }
@@ -91,6 +91,34 @@ TEST(token_shard, missing_and_extra_bytes_and_another_key_are_found) {
   EXPECT_EQ(TokenShard::open(files.write("bad", good + '\0'), key).error().kind, ErrorKind::differs);
   EXPECT_EQ(TokenShard::open(path, sha256(as_bytes("another"))).error().kind, ErrorKind::differs);
   EXPECT_TRUE(TokenShard::open(path, key).ok());
+}
+
+TEST(token_shard, what_changes_after_it_was_opened_is_never_read) {
+  const TestFiles files;
+  const auto ids = ids_up_to(60000, 100000);
+  const auto path = write_shard(files, ids, 2);
+  const std::string good = TestFiles::read(path);
+  const auto shard = TokenShard::open(path, key).value();
+  std::vector<std::int32_t> some(5000);
+  const auto read = [&](std::uint64_t begin) { return shard.read(begin, some); };
+
+  std::string bad = good;
+  bad[64 + 70000] = static_cast<char>(bad[64 + 70000] ^ 1);  // in block 1: ids 32768 to 65535
+  files.write("shard", bad);
+  EXPECT_THAT(message(read(40000)), testing::HasSubstr("the 64 KiB block 1 of its ids was changed"));
+  EXPECT_EQ(read(30000).error().kind, ErrorKind::differs) << "it reaches into the block";
+  EXPECT_TRUE(read(0).ok());
+  EXPECT_TRUE(read(70000).ok());
+
+  std::filesystem::resize_file(path, 64 + 150000);
+  EXPECT_EQ(read(70000).error().kind, ErrorKind::differs);
+  EXPECT_THAT(message(read(95000)), testing::HasSubstr("bytes before what is read there"));
+  std::filesystem::remove(path);
+  EXPECT_EQ(read(0).error().kind, ErrorKind::differs);
+
+  files.write("shard", good);
+  ASSERT_TRUE(read(40000).ok()) << "put back, it is as good as before";
+  EXPECT_TRUE(std::equal(some.begin(), some.end(), ids.begin() + 40000));
 }
 
 TEST(token_shard, without_commit_there_is_none) {

@@ -51,7 +51,8 @@ class Alone : public Crew {
   }
 
   Result<NextState> next() override {
-    TRY(keeper_->batch(0, 0));
+    TRY_ASSIGN(const std::string repaired, keeper_->batch(0, 0));
+    if (!repaired.empty()) log_warning("{}", repaired);
     const std::uint64_t step = task_.step(state_.data()) + 1;
     std::string why;
     // Here nobody else could make the step: a doubt that comes again is the batch's.
@@ -76,6 +77,13 @@ class Alone : public Crew {
       log_warning("step {}: {}", step, why);
     }
     TRY_ASSIGN(Made made, keeper_->make(0, 0, 0, {}, How::skip));
+    if (made.facts.value("skipped_in_a_row", std::uint64_t{0}) > options_.skipped_in_a_row_max) {
+      return world_error(
+          "waiting for its owner: step {}: {} steps in a row left their batch out, the last because {}. The training has diverged, a "
+          "device has "
+          "lied, or the data are not what they should be: with --workers 1 or more the same command says which",
+          step, options_.skipped_in_a_row_max, why);
+    }
     return made_state(step, std::move(made), true, why);
   }
 
@@ -86,12 +94,19 @@ class Alone : public Crew {
     double sum = 0;
     for (std::int64_t first = 0; first < sizes_.validation; first += sizes_.pass) {
       if (options_.interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
-      TRY(keeper_->validation(first, std::min(sizes_.pass, sizes_.validation - first), 0));
-      Order order;
-      order.state_changed = changed_;
-      order.step = task_.step(state_.data());
-      TRY_ASSIGN(const WorkerTask::Evaluated evaluated, worker_->evaluate(order));
-      changed_ = false;
+      TRY_ASSIGN(const std::string repaired, keeper_->validation(first, std::min(sizes_.pass, sizes_.validation - first), 0));
+      if (!repaired.empty()) log_warning("{}", repaired);
+      WorkerTask::Evaluated evaluated;
+      // Nobody else is there to say what a doubt is worth: what is in doubt twice is taken as it is.
+      for (int attempt = 0; attempt < 2; ++attempt) {
+        Order order;
+        order.state_changed = changed_ || attempt > 0;
+        order.step = task_.step(state_.data());
+        TRY_ASSIGN(evaluated, worker_->evaluate(order));
+        changed_ = false;
+        if (evaluated.finding_count == 0) break;
+        log_warning("step {}: {} results of an evaluation are in doubt", order.step, evaluated.finding_count);
+      }
       for (const double each : evaluated.sums) sum += each;
       evaluation.predictions += evaluated.predictions;
     }

@@ -23,7 +23,7 @@
 namespace godwit::guard {
 namespace {
 
-constexpr int exit_stopped = 75;
+constexpr int exit_refused = 2, exit_stopped = 75;
 constexpr int starts_without_progress_max = 20;
 constexpr auto look_every = std::chrono::milliseconds(20);
 constexpr double waiting_seconds = 3;  // in which a run that waits would have found a reason to go on
@@ -212,18 +212,22 @@ struct Chaos::End {
   std::optional<Digest> digest;  // of that step
   std::uint64_t stops = 0, restarts = 0;
   bool waiting = false;
-  std::string trouble;  // why it was given up
+  bool refused = false;  // when it was started again
+  std::string trouble;   // why it was given up
   Json guard;
 };
 
 Result<Start> Chaos::start_of(const Story& story, const fs::path& directory) {
-  fs::path text = options_.text;
-  if (text.empty()) {
-    text = options_.directory / "text.txt";
-    std::error_code ignored;
-    if (!fs::exists(text, ignored)) TRY(write_file_durably(text, made_text()));
-  }
   TRY(create_directories_durably(directory));
+  // Its own: a story may damage it.
+  const fs::path text = directory / "text.txt";
+  if (options_.text.empty()) {
+    TRY(write_file_durably(text, made_text()));
+  } else {
+    std::error_code error;
+    fs::copy_file(options_.text, text, fs::copy_options::overwrite_existing, error);
+    if (error) return world_error("{} cannot be copied: {}", options_.text.string(), error.message());
+  }
   Start start;
   start.config = directory / "config.toml";
   start.run = directory / "run";
@@ -290,6 +294,9 @@ Result<Chaos::End> Chaos::until_it_ends(const Story& story, Start start) {
     } else if (exited && code == 0 && end.step >= story.steps) {
       end.digest = last->digest;
       break;
+    } else if (exited && code == exit_refused && end.stops + end.restarts > 0) {
+      end.refused = true;
+      break;
     } else if (exited && code == exit_stopped) {
       ++end.stops;
     } else if (!exited || code == 0) {
@@ -330,6 +337,9 @@ void Chaos::judge(const Story& story, const End& end, CaseResult& result) {
         break;
       case Expectation::Kind::waiting:
         if (!end.waiting) wrong(expected, result.state);
+        break;
+      case Expectation::Kind::refused:
+        if (!end.refused) wrong(expected, result.state);
         break;
       case Expectation::Kind::digest:
         if (!result.digest_equal.value_or(false)) wrong(expected, end.digest ? "it is another one" : "there is none");
@@ -382,7 +392,10 @@ Result<CaseResult> Chaos::run(const Story& story) {
   CaseResult result;
   result.story = story.name;
   result.ordered = story.faults.size();
-  result.state = end.digest ? "finished" : end.waiting ? "waiting" : fmt::format("at step {} of {}", end.step, story.steps);
+  result.state = end.digest    ? "finished"
+                 : end.waiting ? "waiting"
+                 : end.refused ? "refused"
+                               : fmt::format("at step {} of {}", end.step, story.steps);
   if (end.digest) result.digest_equal = *end.digest == wanted;
   result.guard = end.guard;
   judge(story, end, result);

@@ -22,6 +22,7 @@ using testing::HasSubstr;
 constexpr int finished = 0;
 constexpr int stopped = 75 << 8;
 constexpr int trouble = 1 << 8;
+constexpr int refusal = 2 << 8;
 
 // Stands for `godwit train`: commits steps, passes points, keeps a record, ends as it is told.
 struct PretendedRun {
@@ -165,6 +166,21 @@ TEST_F(ChaosTest, WaitingIsAnEnd) {
   run.guard = R"({"state":"waiting"})";
   EXPECT_EQ(this->run(run, "waiting").verdict, Verdict::passed);
   EXPECT_EQ(this->run(run, "finished").verdict, Verdict::failed);
+}
+
+TEST_F(ChaosTest, ToBeRefusedIsAnEndOfARunThatWasStartedBefore) {
+  PretendedRun run;
+  run.starts = {{6, SIGKILL}, {6, refusal}};
+  const CaseResult result = this->run(run, "refused, restarts = 1");
+  EXPECT_THAT(result.reasons, ElementsAre());
+  EXPECT_EQ(result.state, "refused");
+  EXPECT_EQ(run.started, 2u);
+  run.started = 0;
+  EXPECT_EQ(this->run(run, "finished").verdict, Verdict::failed);
+  run.started = 1;
+  EXPECT_THAT(this->run(run, "refused").reasons.at(0), HasSubstr("exit code 2")) << "a story that cannot even begin shows nothing";
+  run.starts = {{12, finished}};
+  EXPECT_THAT(this->run(run, "refused").reasons, ElementsAre("\"refused\": finished"));
 }
 
 TEST_F(ChaosTest, RunsAreProcessesThatEndWhenTheyAreToldTo) {

@@ -23,6 +23,12 @@ struct NextState {
   Json facts;
   bool skipped = false;
   std::string note;  // why it was skipped
+  // This step and all that follow were committed before, and wrongly: the digest of the state that this one follows, and why.
+  struct RolledBack {
+    Digest digest;
+    std::string why;
+  };
+  std::optional<RolledBack> rolled_back = {};
 };
 
 struct Evaluation {
@@ -73,9 +79,11 @@ struct CrewOptions {
   double replay_share = 1.0 / 32;          // of proposals that another device must confirm, beside the checks
   std::filesystem::path record;            // RUN/guard.json
   std::shared_ptr<Faults> faults;          // may be null
-  std::uint64_t skipped_in_a_row_max = 8;  // steps that leave their batch out, before the run waits for its owner
+  std::uint64_t skipped_in_a_row_max = 8;  // steps that leave their batch out, before the run goes back, and then waits for its owner
   // What the journal says of a step that is made again.
   std::function<std::optional<Digest>(std::uint64_t step)> committed;
+  // And how often it says that what was committed was wrong.
+  std::function<std::uint64_t()> made_anew;
 };
 
 // Keeper and workers in processes of their own. Call it, and its functions, from one thread.

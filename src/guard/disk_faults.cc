@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 
 #include "base/clock.h"
 #include "store/checkpoint.h"
@@ -34,12 +36,11 @@ std::function<int(DiskCall&)> failing(const Fault& fault) {
   };
 }
 
-void rot(const std::filesystem::path& checkpoint, const Fault& fault) {
+void rot(const std::filesystem::path& file, const Fault& fault) {
   if (fault.how == "remove") {
-    std::filesystem::remove_all(checkpoint);
+    std::filesystem::remove_all(file);
     return;
   }
-  const std::filesystem::path file = checkpoint / "state.safetensors";
   const auto bytes = std::filesystem::file_size(file);
   if (fault.how == "truncate") {
     std::filesystem::resize_file(file, bytes / 2);
@@ -53,6 +54,20 @@ void rot(const std::filesystem::path& checkpoint, const Fault& fault) {
 }
 
 }  // namespace
+
+// What is there to rot.
+std::vector<std::filesystem::path> DiskFaults::files_of(Act act) const {
+  std::vector<std::filesystem::path> files;
+  std::error_code ignored;
+  if (act == Act::rot_data) {
+    std::ranges::copy_if(data_, std::back_inserter(files), [&](const auto& file) { return std::filesystem::exists(file, ignored); });
+  } else if (act == Act::rot_tokens) {
+    for (const auto& entry : std::filesystem::directory_iterator(tokens_, ignored)) files.push_back(entry.path());
+  } else if (const auto steps = store::list_checkpoints(checkpoints_); act == Act::rot_checkpoint && steps.ok() && !steps->empty()) {
+    files.push_back(checkpoints_ / std::to_string(steps->back()));
+  }
+  return files;
+}
 
 void DiskFaults::strike(Faults& faults, std::span<const Fault* const> struck, const Point& point) {
   for (const Fault* fault : struck) {
@@ -77,12 +92,11 @@ void DiskFaults::strike(Faults& faults, std::span<const Fault* const> struck, co
         return does(call);
       });
     }
-    if (fault->act != Act::rot_checkpoint) continue;
-    const auto steps = store::list_checkpoints(checkpoints_);
-    if (!steps.ok() || steps->empty()) continue;
-    const std::filesystem::path newest = checkpoints_ / std::to_string(steps->back());
-    faults.tell(*fault, point, fmt::format("{}: {}", newest.string(), fault->how));
-    rot(newest, *fault);
+    for (const std::filesystem::path& file : files_of(fault->act)) {
+      faults.tell(*fault, point, fmt::format("{}: {}", file.string(), fault->how));
+      const bool whole = fault->how == "remove" || fault->act != Act::rot_checkpoint;
+      rot(whole ? file : file / "state.safetensors", *fault);
+    }
   }
 }
 

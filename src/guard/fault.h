@@ -82,7 +82,9 @@ enum class Act : std::uint8_t {
   delay_frame,     // by `seconds`
   flip_frame,      // `bits`
   reset_link,      // the next answer of a worker: handed back to the supervisor, in sending, with the worker's number
-  rot_checkpoint,  // the newest checkpoint: `how` flip (`bits`), truncate, remove
+  rot_checkpoint,  // the newest checkpoint: `how` flip, truncate, remove
+  rot_data,        // the files the data are in: the same
+  rot_tokens,      // the ids the run made of them: the same
   disk,            // calls that change the disk, for `seconds`, for `calls` calls, or (both 0) until the process ends; see `how`
 };
 

@@ -126,6 +126,7 @@ Json to_json(const WorkerTask::Evaluated& evaluated) {
   for (const double sum : evaluated.sums) sums.push_back(bits(sum));
   json["sums"] = std::move(sums);
   json["predictions"] = evaluated.predictions;
+  json["finding_count"] = evaluated.finding_count;
   return json;
 }
 
@@ -134,6 +135,7 @@ Result<WorkerTask::Evaluated> evaluated_from(const Json& json) {
   TRY_ASSIGN(const auto sums, numbers<std::uint64_t>(json, "sums"));
   for (const std::uint64_t sum : sums) evaluated.sums.push_back(std::bit_cast<double>(sum));
   TRY_ASSIGN(evaluated.predictions, member<std::int64_t>(json, "predictions"));
+  TRY_ASSIGN(evaluated.finding_count, member<std::int64_t>(json, "finding_count"));
   return evaluated;
 }
 

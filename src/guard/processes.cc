@@ -95,11 +95,12 @@ int keeper_process(Task& task, const Memory& memory, const Seat& seat, Link link
       return done;
     }
     if (what == "batch") {
-      TRY(keeper->batch(number("state"), number("area")));
+      TRY_ASSIGN(done["repaired"], keeper->batch(number("state"), number("area")));
       return done;
     }
     if (what == "validation") {
-      TRY(keeper->validation(order.value("first", std::int64_t{0}), order.value("count", std::int64_t{0}), number("area")));
+      TRY_ASSIGN(done["repaired"],
+                 keeper->validation(order.value("first", std::int64_t{0}), order.value("count", std::int64_t{0}), number("area")));
       return done;
     }
     if (what == "make") {

@@ -128,6 +128,7 @@ Result<void> Staff::spawn(Post& post) {
   post.resend_at = monotonic_seconds() + resend_after_s;
   post.ordered_at = monotonic_seconds();
   post.resends = 0;
+  post.late = false;
   post.hung.clear();
   post.silent_s = 0;
   return {};
@@ -149,6 +150,7 @@ void Staff::order(Post& post, Json content) {
   post.ordered_at = monotonic_seconds();
   post.resend_at = post.ordered_at + resend_after_s;
   post.resends = 0;
+  post.late = false;
   send(post);
 }
 
@@ -283,6 +285,7 @@ void Staff::look(double now) {
       continue;
     }
     ++resends_;
+    post.late = post.late || unheard;
     post.resend_at = now + resend_after_s * (1 << post.resends);
     send(post);
   }

@@ -45,6 +45,7 @@ struct Post {
   double ordered_at = 0;
   double resend_at = 0;
   int resends = 0;
+  bool late = false;    // it had sent its answer long before it came
   std::string hung;     // why it was given up
   double silent_s = 0;  // and how long it had said nothing by then
   double spawn_at = 0;

@@ -142,10 +142,10 @@ Result<void> settle(const Sentence& s, const When& when, Parts& parts) {
   if (!fault.in_op.empty() && fault.in_op != "*" && fault.at.role != Role::worker) {
     return s.error(fmt::format("the {} passes no ops, only phases; \"in op\" is for workers", role_name(fault.at.role)));
   }
-  const Phase usual = fault.at.role == Role::worker      ? Phase::forward
-                      : fault.at.role == Role::keeper    ? Phase::applying
-                      : fault.act == Act::rot_checkpoint ? Phase::committed
-                                                         : Phase::committing;
+  const Phase usual = fault.at.role == Role::worker                                      ? Phase::forward
+                      : fault.at.role == Role::keeper                                    ? Phase::applying
+                      : fault.act >= Act::rot_checkpoint && fault.act <= Act::rot_tokens ? Phase::committed
+                                                                                         : Phase::committing;
   fault.at.phase = parts.only ? *parts.only : when.phase.value_or(parts.usual.value_or(usual));
   const bool lasting = fault.act == Act::slow || fault.act == Act::poison;
   fault.once_a_step = when.range && fault.rate == 1 && !when.every_time && !lasting;
@@ -194,6 +194,10 @@ bool expectation(Sentence& s, Expectation& made) {
   if (s.word("finished")) return true;
   if (s.word("waiting")) {
     made.kind = Kind::waiting;
+    return true;
+  }
+  if (s.word("refused")) {
+    made.kind = Kind::refused;
     return true;
   }
   if (s.words({"digest", "=", "undisturbed"})) {

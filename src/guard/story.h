@@ -24,6 +24,7 @@ struct Expectation {
   enum class Kind : std::uint8_t {
     finished,     // the run's last step is committed
     waiting,      // the run waits for its owner, a disk or a trusted CPU, and says why
+    refused,      // started again, it is refused: what it needs is not what it was
     digest,       // of the final state: that of the run without the faults
     counter,      // `counter` `comparison` `value`
     quarantined,  // `worker`

@@ -120,6 +120,22 @@ bool link(Sentence& s, Parts& parts) {
   return true;
 }
 
+// What rots on the disk.
+bool on_disk(Sentence& s, Parts& parts, const char* how) {
+  if (s.words({"the", "newest", "checkpoint"})) {
+    parts.fault.act = Act::rot_checkpoint;
+  } else if (s.words({"the", "data"})) {
+    parts.fault.act = Act::rot_data;
+  } else if (s.words({"the", "tokens"})) {
+    parts.fault.act = Act::rot_tokens;
+  } else {
+    return false;
+  }
+  parts.fault.how = how;
+  parts.role = Role::supervisor;
+  return true;
+}
+
 bool flip(Sentence& s, Parts& parts) {
   Fault& fault = parts.fault;
   if (!s.word("flip") || !bits(s, fault) || !s.word("in")) return false;
@@ -133,12 +149,7 @@ bool flip(Sentence& s, Parts& parts) {
     if (name) fault.tensor = *name;
     return name.has_value();
   }
-  if (s.words({"the", "newest", "checkpoint"})) {
-    fault.act = Act::rot_checkpoint;
-    fault.how = "flip";
-    parts.role = Role::supervisor;
-    return true;
-  }
+  if (on_disk(s, parts, "flip")) return true;
   if (s.words({"the", "gradient", "of"})) {
     fault.act = Act::flip_proposal;
     parts.usual = Phase::sending;
@@ -242,11 +253,7 @@ const DiskForm disk_forms[] = {
 bool disk_act(Sentence& s, Parts& parts) {
   Fault& fault = parts.fault;
   for (const auto* how : {"truncate", "remove"}) {
-    if (!s.words({how, "the", "newest", "checkpoint"})) continue;
-    fault.act = Act::rot_checkpoint;
-    fault.how = how;
-    parts.role = Role::supervisor;
-    return true;
+    if (s.word(how)) return on_disk(s, parts, how);
   }
   for (const DiskForm& form : disk_forms) {
     if (!s.words(form.words)) continue;

@@ -164,6 +164,12 @@ TEST(Story, EveryAct) {
   EXPECT_EQ(fault("at step 3: flip a bit in the newest checkpoint").how, "flip");
   EXPECT_EQ(fault("at step 3: truncate the newest checkpoint").at.phase, Phase::committed);
   EXPECT_EQ(act("remove the newest checkpoint"), Act::rot_checkpoint);
+  EXPECT_EQ(act("flip a bit in the data"), Act::rot_data);
+  EXPECT_EQ(fault("at step 3: truncate the data").at.phase, Phase::committed);
+  EXPECT_EQ(fault("at step 3: remove the data").how, "remove");
+  EXPECT_EQ(act("truncate the tokens"), Act::rot_tokens);
+  EXPECT_EQ(fault("at step 3: flip a bit in the tokens").how, "flip");
+  EXPECT_EQ(fault("at step 3: remove the tokens").at.role, Role::supervisor);
   EXPECT_EQ(fault("at step 3: disk full for 2 seconds").error_number, ENOSPC);
   EXPECT_EQ(fault("at step 3: disk error for 3 calls").calls, 3u);
   EXPECT_EQ(fault("at step 3: read-only disk").error_number, EROFS);
@@ -207,6 +213,7 @@ TEST(Story, Ends) {
   EXPECT_EQ(story.expectations[2].worker, 2);
   EXPECT_EQ(story.expectations[2].value, 20u);
   EXPECT_EQ(story.expectations[2].text, "named worker 2 within 20 steps");
+  EXPECT_EQ(parse_story("train nano 3 steps on 1 worker\nexpect refused", "a.story")->expectations.at(0).kind, Expectation::Kind::refused);
   EXPECT_TRUE(holds(3, "<=", 3) && !holds(4, "<=", 3));
   EXPECT_TRUE(holds(3, ">=", 3) && !holds(2, ">=", 3));
   EXPECT_TRUE(holds(3, "=", 3) && !holds(2, "=", 3));
@@ -226,6 +233,10 @@ TEST(Story, WhatIsWrongIsNamedWithLineWordAndWhatIsNear) {
               HasSubstr("the worker is never in judging; it passes starting, preparing, idle, forward"));
   EXPECT_THAT(refused(frame + "at step 3 in writing: kill the supervisor"), HasSubstr("it passes starting, committing, committed"));
   EXPECT_THAT(refused(frame + "at step 3 in committing: kill the writer"), HasSubstr("this happens in writing and nowhere else"));
+  EXPECT_THAT(refused(frame + "at step 3: remove the date"), HasSubstr("did you mean data?"));
+  EXPECT_THAT(refused(frame + "at step 3: flip a bit in the token"), HasSubstr("did you mean tokens?"));
+  EXPECT_THAT(refused(frame + "at step 3 in forward: remove the data"), HasSubstr("the supervisor is never in forward"));
+  EXPECT_THAT(refused(frame + "expect refuse"), HasSubstr("did you mean refused?"));
   EXPECT_THAT(refused(frame + "steps 5 to 3: kill worker 1"), HasSubstr("a step, 5 or later"));
   EXPECT_THAT(refused(frame + "every step with probability 2: kill worker 1"), HasSubstr("a probability, 0 to 1"));
   EXPECT_THAT(refused(frame + "at step 3: kill worker 1 for 3 seconds"), HasSubstr("'for'"));
@@ -261,8 +272,8 @@ TEST(Story, EveryStoryOfTheTestsCanBeRead) {
     EXPECT_EQ(story->name + ".story", name);
     ids.insert(name.substr(0, name.find('_')));
   }
-  EXPECT_THAT(ids, testing::IsSupersetOf({"a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "b1", "b2", "b3", "b4", "c1",
-                                          "c2", "c3", "c4", "c5", "c6", "c7", "d1", "d2", "d3", "d4", "d5", "e1", "f1", "h"}));
+  EXPECT_THAT(ids, testing::IsSupersetOf({"a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "b1", "b2", "b3", "b4", "c1", "c2",
+                                          "c3", "c4", "c5", "c6", "c7", "d1", "d2", "d3", "d4", "d5", "e1", "e2", "f1", "h"}));
 }
 
 }  // namespace

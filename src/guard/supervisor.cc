@@ -88,6 +88,11 @@ Result<Json> Supervisor::keep_on(const Json& order, const std::string& what) {
     Result<Json> done = keep(order);
     if (done.ok() || done.error().kind != ErrorKind::world) {
       waiting_.clear();
+      if (!done.ok()) return done;
+      if (const std::string repaired = done->value("repaired", std::string()); !repaired.empty()) {
+        ++counters_["findings"];
+        fault(repaired);
+      }
       return done;
     }
     if (waiting_.empty()) log_warning("{}: {}; trying again until it works", what, done.error().message);
@@ -169,7 +174,11 @@ Result<NextState> Supervisor::next() {
     const std::uint64_t step = task_.step(staff_.state(committed_)) + 1;
     TRY_ASSIGN(std::optional<NextState> made, make(step));
     if (!made) continue;  // another state is committed now
-    if (step == target) return *std::move(made);
+    if (step == target) {
+      const auto in_a_row = made->facts.value("skipped_in_a_row", std::uint64_t{0});
+      if (made->skipped && in_a_row > options_.skipped_in_a_row_max) return roll_back(*made);
+      return *std::move(made);
+    }
     // Made before, and lost: it must come out the same.
     const auto expected = options_.committed ? options_.committed(step) : std::nullopt;
     if (expected && !(*expected == made->digest)) {
@@ -221,17 +230,7 @@ Result<std::optional<NextState>> Supervisor::make(std::uint64_t step) {
       }
       made_ = to;
       NextState next{step, state_digest(task_.digests(staff_.state(to))), std::move(made.facts), !poisoned_.empty(), poisoned_};
-      if (next.skipped) {
-        ++counters_["skipped"];
-        if (next.facts.value("skipped_in_a_row", std::uint64_t{0}) > options_.skipped_in_a_row_max) {
-          waiting_ = fmt::format(
-              "step {}: {} steps in a row left their batch out, the last because {}, and the trusted CPU finds the same. The training has "
-              "diverged, or the data are not what they should be: lower [optimizer] lr, lengthen its warm-up, or look at the data",
-              step, options_.skipped_in_a_row_max, poisoned_);
-          record(true);
-          return world_error("waiting for its owner: {}", waiting_);
-        }
-      }
+      if (next.skipped && !trusted_alone_) ++counters_["skipped"];
       return std::optional(std::move(next));
     }
     for (const Doubt& each : made.doubts) {
@@ -287,8 +286,9 @@ void Supervisor::commit() {
   open_faults_.clear();
   rung_.clear();
   for (Worker& worker : workers_) {
-    if (worker.aside && task_.step(staff_.state(committed_)) >= worker.aside_until) {
+    if (worker.aside && task_.step(staff_.state(committed_)) >= worker.aside_until && now >= worker.aside_until_s) {
       worker.aside = false;  // perhaps it has recovered
+      worker.returned = true;
       worker.seconds.clear();
     }
   }

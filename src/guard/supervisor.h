@@ -6,6 +6,7 @@
 
 #include "guard/crew.h"
 #include "guard/ladder.h"
+#include "guard/roll_back.h"
 #include "guard/staff.h"
 
 namespace godwit::guard {
@@ -43,6 +44,10 @@ class Supervisor : public Crew {
   [[nodiscard]] Result<Json> keep_on(const Json& order, const std::string& what);
   // Nothing: the committed state is another one now.
   [[nodiscard]] Result<std::optional<NextState>> make(std::uint64_t step);
+  // Too many steps in a row leave their batch out. The step to go on with, if what was committed was wrong; else an error that says why the
+  // run waits.
+  [[nodiscard]] Result<NextState> roll_back(const NextState& diverged);
+  [[nodiscard]] Result<std::optional<NextState>> reproduce(Stretch& stretch);
   [[nodiscard]] Result<void> propose(std::uint64_t step);  // until every part stands, or the step is poisoned
   [[nodiscard]] Result<void> restore();                    // the committed state is damaged: an earlier one takes its place
   [[nodiscard]] Result<void> load(std::uint64_t before, KeeperTask::Loaded& loaded);
@@ -63,7 +68,10 @@ class Supervisor : public Crew {
   void happened(const Event& event);
   // For the log, the counters, the time to the next commit; it began so many seconds ago.
   void fault(const std::string& what, double ago_s = 0);
-  void note_slow(int worker, double seconds_per_sample);
+  // An answer came so many seconds after its order.
+  void note_slow(int worker, double seconds, std::int64_t samples);
+  void note_late(int worker, double seconds, bool late);
+  void leave_aside(int worker, double seconds, const std::string& why);
   void name(int worker);
   void record(bool now = false);
   void recall();  // what an earlier supervisor of the run counted
@@ -86,8 +94,9 @@ class Supervisor : public Crew {
   std::uint64_t secret_[2] = {};
 
   std::vector<Part> parts_;
-  std::string poisoned_;      // why the step leaves its batch out
-  std::optional<Json> kept_;  // the keeper's answer
+  std::string poisoned_;        // why the step leaves its batch out
+  bool trusted_alone_ = false;  // no other device is asked
+  std::optional<Json> kept_;    // the keeper's answer
   bool keeper_gone_ = false;
 
   struct Chunk {  // of the validation samples
@@ -95,6 +104,7 @@ class Supervisor : public Crew {
     std::int64_t first = 0, count = 0;
     std::vector<double> sums;
     std::int64_t predictions = 0;
+    bool doubted = false;  // the sums are the trusted CPU's, and a check dislikes them
     bool done = false;
     int failures = 0;
     Post* running = nullptr;
@@ -108,6 +118,9 @@ class Supervisor : public Crew {
     bool distrust = false;       // makes what depends on weights anew before its next part
     bool aside = false;          // too slow to wait for
     std::uint64_t aside_until = 0;
+    double aside_until_s = 0;               // and of the clock
+    bool returned = false;                  // from being aside, and has not shown yet that it has recovered
+    int late_in_a_row = 0;                  // answers
     std::string quarantined;                // why
     std::optional<std::uint64_t> named_at;  // the step at which it was first found bad or slow
     std::int64_t samples = 0, checked = 0;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -72,7 +73,7 @@ std::vector<Device> Supervisor::devices() const {
     const Post& post = staff_.worker(static_cast<int>(w));
     // A worker that is killed again and again is no worse a device, but nothing can wait for it: only now and then it is tried again.
     const bool comes_and_goes = post.killed_in_a_row >= killed_in_a_row_max && monotonic_seconds() - post.ended_at < tried_again_after_s;
-    const bool usable = workers_[w].quarantined.empty() && !workers_[w].aside && post.failures < 4 && !comes_and_goes;
+    const bool usable = !trusted_alone_ && workers_[w].quarantined.empty() && !workers_[w].aside && post.failures < 4 && !comes_and_goes;
     devices.push_back({static_cast<int>(w), trusted, trusted || usable});
   }
   return devices;
@@ -177,7 +178,9 @@ void Supervisor::answered(Post& post, const Json& content) {
         worker.distrust = true;
         fault(fmt::format("{} answered other bits than before", post.name()));
       }
-      note_slow(post.number, (monotonic_seconds() - part.began_at) / static_cast<double>(part.count));
+      const double seconds = monotonic_seconds() - part.began_at;
+      note_late(post.number, seconds, post.late);
+      note_slow(post.number, seconds, part.count);
     }
   }
   part.attempts.push_back(std::move(attempt));
@@ -191,10 +194,12 @@ void Supervisor::doubt(const Doubt& doubt) {
     Part& part = parts_[static_cast<std::size_t>(index)];
     if (!part.standing) continue;
     for (Attempt& attempt : part.attempts) {
-      if (attempt.outcome != Outcome::clean || !(attempt.checksum == part.standing->checksum)) continue;
+      const bool answered = attempt.outcome == Outcome::clean || attempt.outcome == Outcome::doubtful;
+      if (!answered || !(attempt.checksum == part.standing->checksum)) continue;
       // What was spoilt in transit concerns this proposal alone; numbers in doubt concern everyone who made them.
       if (!doubt.samples && attempt.worker != part.standing->worker) continue;
-      attempt.outcome = Outcome::doubtful;
+      // One that stood although a check disliked it, and was spoilt in transit, says nothing more: it would stand again.
+      attempt.outcome = attempt.outcome == Outcome::doubtful && !doubt.samples ? Outcome::killed : Outcome::doubtful;
       attempt.judged = doubt.samples;
       attempt.why = doubt.what;
       workers_[static_cast<std::size_t>(attempt.worker)].distrust = true;
@@ -224,35 +229,60 @@ void Supervisor::name(int number) {
   if (!worker.named_at) worker.named_at = task_.step(staff_.state(committed_)) + 1;
 }
 
-void Supervisor::note_slow(int number, double seconds_per_sample) {
+void Supervisor::note_slow(int number, double seconds, std::int64_t samples) {
   constexpr std::size_t remembered = 5;
   constexpr double much_slower = 3;
-  constexpr std::uint64_t aside_steps = 64;
-  std::deque<double>& own = workers_[static_cast<std::size_t>(number)].seconds;
-  own.push_back(seconds_per_sample);
+  Worker& worker = workers_[static_cast<std::size_t>(number)];
+  std::deque<double>& own = worker.seconds;  // a sample
+  own.push_back(seconds / static_cast<double>(samples));
   if (own.size() > remembered) own.pop_front();
-  if (own.size() < remembered || number == options_.workers) return;
+  if ((own.size() < remembered && !worker.returned) || number == options_.workers) return;
   const auto median = [](std::deque<double> values) {
     std::ranges::sort(values);
     return values[values.size() / 2];
   };
   std::vector<double> others;
   for (int w = 0; w < options_.workers; ++w) {
-    const Worker& worker = workers_[static_cast<std::size_t>(w)];
-    if (w != number && worker.seconds.size() == remembered && worker.quarantined.empty() && !worker.aside)
-      others.push_back(median(worker.seconds));
+    const Worker& other = workers_[static_cast<std::size_t>(w)];
+    if (w != number && other.seconds.size() == remembered && other.quarantined.empty() && !other.aside)
+      others.push_back(median(other.seconds));
   }
   if (others.empty()) return;
   const double fastest = *std::ranges::min_element(others);
-  if (median(own) < much_slower * fastest) return;
+  if (median(own) < much_slower * fastest) {
+    worker.returned = worker.returned && own.size() < remembered;
+    return;
+  }
+  leave_aside(number, seconds, fmt::format("takes {:.1f} times as long as the fastest other one", median(own) / fastest));
+}
+
+// How long a link takes is no matter of how long a step takes: an answer that was asked for again before it came is late, however long its
+// samples took.
+void Supervisor::note_late(int number, double seconds, bool late) {
+  constexpr int late_max = 3;
   Worker& worker = workers_[static_cast<std::size_t>(number)];
+  worker.late_in_a_row = late ? worker.late_in_a_row + 1 : 0;
+  if (worker.late_in_a_row == 0 || (worker.late_in_a_row < late_max && !worker.returned)) return;
+  const std::vector<Device> all = devices();
+  const bool another = std::ranges::any_of(all, [&](const Device& d) { return d.usable && !d.trusted && d.worker != number; });
+  if (another && number != options_.workers) leave_aside(number, seconds, "has answers that do not come, or come late");
+}
+
+// Later it has one answer to show that it has recovered. All the others wait for that one: so long that it costs them a hundredth of their
+// time, it is left alone.
+void Supervisor::leave_aside(int number, double seconds, const std::string& why) {
+  constexpr std::uint64_t aside_steps = 64;
+  constexpr double aside_times_as_long = 100;
+  Worker& worker = workers_[static_cast<std::size_t>(number)];
+  if (worker.aside) return;
   worker.aside = true;
   worker.aside_until = task_.step(staff_.state(committed_)) + aside_steps;
+  worker.aside_until_s = monotonic_seconds() + aside_times_as_long * seconds;
+  worker.late_in_a_row = 0;
   name(number);
   ++counters_["slow"];
   rung_ = "fewer workers";
-  log_warning("worker {} takes {:.1f} times as long as the fastest other one: it is left aside for {} steps", number, median(own) / fastest,
-              aside_steps);
+  log_warning("worker {} {}: it is left aside for {} steps, {:.0f} s at least", number, why, aside_steps, aside_times_as_long * seconds);
 }
 
 // ---- Evaluation ----
@@ -267,6 +297,20 @@ void Supervisor::evaluated(Chunk& chunk, const Json& content) {
     workers_[static_cast<std::size_t>(post.number)].distrust = true;
     fault(fmt::format("{}: {}", post.name(), result.error().message));
     return;
+  }
+  if (result->finding_count > 0) {
+    // Equal bits that the trusted CPU gives twice are believed, as the ladder believes them: what is no number is in doubt everywhere.
+    const auto same = [](double a, double b) { return std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b); };
+    const bool twice = post.trusted && chunk.doubted && std::ranges::equal(chunk.sums, result->sums, same);
+    if (!twice) {
+      ++chunk.failures;
+      workers_[static_cast<std::size_t>(post.number)].distrust = true;
+      counters_["findings"] += static_cast<std::uint64_t>(result->finding_count);
+      fault(fmt::format("{}: {} results of an evaluation are in doubt", post.name(), result->finding_count));
+      chunk.doubted = post.trusted;
+      chunk.sums = result->sums;
+      return;
+    }
   }
   chunk.sums = result->sums;
   chunk.predictions = result->predictions;

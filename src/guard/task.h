@@ -80,9 +80,9 @@ class KeeperTask {
   [[nodiscard]] virtual Result<Loaded> load(std::size_t state, std::uint64_t before) = 0;
   // Takes the hashes of a state and compares with those it came with. Blocks that differ, named; empty: none.
   [[nodiscard]] virtual Result<std::string> check(std::size_t state) = 0;
-  // Fills the step's area with the samples that follow the state.
-  [[nodiscard]] virtual Result<void> batch(std::size_t state, std::size_t area) = 0;
-  [[nodiscard]] virtual Result<void> validation(std::int64_t first, std::int64_t count, std::size_t area) = 0;
+  // Fills the step's area with the samples that follow the state. Says what was found damaged on the way and made again; empty: nothing.
+  [[nodiscard]] virtual Result<std::string> batch(std::size_t state, std::size_t area) = 0;
+  [[nodiscard]] virtual Result<std::string> validation(std::int64_t first, std::int64_t count, std::size_t area) = 0;
   // The state `to` from the state `from` and what was proposed, in the order of the samples. Takes its hashes.
   [[nodiscard]] virtual Result<Made> make(std::size_t from, std::size_t to, std::size_t area, std::span<const Proposed> proposals,
                                           How how) = 0;
@@ -117,6 +117,7 @@ class WorkerTask {
   struct Evaluated {
     std::vector<double> sums;
     std::int64_t predictions = 0;
+    std::int64_t finding_count = 0;  // results in doubt
   };
   [[nodiscard]] virtual Result<Evaluated> evaluate(const Order& order) = 0;
 

@@ -302,6 +302,14 @@ Result<void> CheckpointReader::Opened::read_back(const fs::path& directory, std:
   return world_error("checkpoint {} was written and read back otherwise, and is not kept: {}", step, checked.error().message);
 }
 
+// Whole, by its own word, and not for this program to read, still less to replace.
+static bool is_of_another_version(const fs::path& root, std::uint64_t step) {
+  std::error_code ignored;
+  if (!fs::is_directory(root / step_name(step), ignored)) return false;
+  const auto opened = CheckpointReader::Opened::open(root, step);
+  return !opened.ok() && opened.error().kind == ErrorKind::input;
+}
+
 Result<void> write_checkpoint(const fs::path& root, std::uint64_t step, const StateList& state, std::span<const TensorDigest> digests,
                               std::string_view profile, std::uint64_t shard_bytes_max) {
   CHECK(state.size() == digests.size(), "{} tensors, {} digests", state.size(), digests.size());
@@ -317,6 +325,7 @@ Result<void> write_checkpoint(const fs::path& root, std::uint64_t step, const St
   std::error_code ignored;
   const bool exists = fs::exists(fs::symlink_status(target, ignored));
   if (exists) {
+    if (is_of_another_version(root, step)) return CheckpointReader::Opened::open(root, step).error();
     if (const auto there = CheckpointReader::Opened::open(root, step); there.ok() && (*there)->read_all(nullptr, 1).ok()) {
       const CheckpointInfo& held = (*there)->manifest.content.info;
       if (held.digest == info.digest && held.profile == profile) return {};
@@ -411,6 +420,7 @@ Result<std::optional<CheckpointInfo>> load_newest(const fs::path& root, const St
   for (; !steps.empty(); steps.pop_back()) {
     auto loaded = load_checkpoint(root, steps.back(), state);
     if (loaded.ok()) return std::optional(std::move(loaded).value());
+    if (is_of_another_version(root, steps.back())) return loaded.error();
     refused.push_back(fmt::format("checkpoint {}: {}", steps.back(), loaded.error().message));
   }
   return std::optional<CheckpointInfo>();

@@ -40,7 +40,8 @@ struct CheckpointInfo {
 // an error of kind differs that names the block, and nothing is written. Before the checkpoint gets its name every byte is read back from
 // the disk (the cached pages are dropped) and compared with memory's digests; what comes back otherwise is an error of kind world. Works in
 // one thread, keeps nothing and logs nothing: a child process, forked with the state mapped, may do it. Replaces no good checkpoint: of the
-// same step, an equal one is left, a bad one is replaced, and another good one is an error of kind differs. A full disk, or a crash, leaves
+// same step, an equal one is left, a bad one is replaced, and another good one is an error of kind differs (of kind input where another
+// version of the program wrote it). A full disk, or a crash, leaves
 // every earlier checkpoint as it was. A file gets at most shard_bytes_max bytes, or a single tensor.
 [[nodiscard]] Result<void> write_checkpoint(const std::filesystem::path& root, std::uint64_t step, const StateList& state,
                                             std::span<const TensorDigest> digests, std::string_view profile,
@@ -77,8 +78,9 @@ class CheckpointReader {
   std::shared_ptr<const Opened> opened_;
 };
 
-// The newest checkpoint of at most step `last` that loads; older ones are tried in turn, and each bad one is described in `refused`.
-// Nothing if there is none: a run must not begin anew then unless `refused` is empty too.
+// The newest checkpoint of at most step `last` that loads; older ones are tried in turn, and each bad one is described in `refused`. One
+// that another version of the program wrote is not bad: an error of kind input. Nothing if there is none: a run must not begin anew then
+// unless `refused` is empty too.
 [[nodiscard]] Result<std::optional<CheckpointInfo>> load_newest(const std::filesystem::path& root, const StateList& state,
                                                                 std::vector<std::string>& refused,
                                                                 std::uint64_t last = std::numeric_limits<std::uint64_t>::max());

@@ -339,6 +339,20 @@ TEST(Checkpoint, AManifestThatContradictsItselfIsRefused) {
   EXPECT_THAT(remake("\"run.step\"", "\"run.stop\""), HasSubstr("its tensors have the digest"));
   EXPECT_THAT(remake("\"dtype\": \"U64\"", "\"dtype\": \"F64\""), HasSubstr("its tensors have the digest"));
   EXPECT_EQ(remake("\"profile\"", "\"profile\""), "loaded");
+
+  // Not bad, but not for this program: nothing older takes its place, and it is not replaced.
+  EXPECT_TRUE(write(root.path(), 2, Memory(1)).ok());
+  remake("\"version\": 1", "\"version\": 2");
+  const std::string newer = read_file(root / "3/manifest.json").value();
+  Memory memory(99);
+  std::vector<std::string> bad;
+  const auto newest = load_newest(root.path(), memory.list, bad);
+  ASSERT_FALSE(newest.ok());
+  EXPECT_EQ(newest.error().kind, ErrorKind::input);
+  EXPECT_THAT(newest.error().message, HasSubstr("has format version 2, this godwit reads 1"));
+  EXPECT_THAT(bad, testing::IsEmpty());
+  EXPECT_FALSE(write(root.path(), 3, Memory(1)).ok());
+  EXPECT_EQ(read_file(root / "3/manifest.json").value(), newer);
 }
 
 TEST(Checkpoint, AnotherRunsStateIsNamed) {

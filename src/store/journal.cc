@@ -80,6 +80,7 @@ std::string JournalChain::line(const JournalEntry& entry) const {
 
 void JournalChain::add(JournalEntry entry, std::string_view line) {
   if (entry.verdict == "commit" || entry.verdict == "skip") commits_[entry.step] = entries_.size();
+  if (entry.verdict == "rollback") std::erase_if(commits_, [&](const auto& commit) { return commit.first > entry.step; });
   entries_.push_back(std::move(entry));
   last_hash_ = hash_in(line);
 }

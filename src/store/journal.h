@@ -22,8 +22,9 @@ namespace godwit::store {
 struct JournalEntry {
   std::uint64_t step = 0;  // the state's step after the commit
   Digest digest;           // of the state after the commit
-  std::string verdict;     // "commit"; "skip": committed without its batch; "start", "extend" …
-  std::string note;        // for people and audits; may be empty
+  // "commit"; "skip": committed without its batch; "rollback": what was committed after this step counts no more; "start", "extend" …
+  std::string verdict;
+  std::string note;  // for people and audits; may be empty
 };
 
 // What a journal holds, in memory.

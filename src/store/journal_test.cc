@@ -76,6 +76,24 @@ TEST(Journal, WhatWasAppendedIsThereAgain) {
   EXPECT_FALSE(content.torn);
 }
 
+TEST(Journal, WhatWasRolledBackIsNotCommitted) {
+  const TestDirectory directory;
+  {
+    auto journal = Journal::open(directory.path()).value();
+    for (const std::uint64_t step : {1u, 2u, 3u, 4u}) EXPECT_TRUE(journal.append(entry(step)).ok());
+    EXPECT_TRUE(journal.append(entry(2, "rollback")).ok());
+    EXPECT_EQ(journal.committed(2), entry(2).digest);
+    EXPECT_EQ(journal.committed(3), std::nullopt);
+    EXPECT_EQ(journal.committed(4), std::nullopt);
+    JournalEntry anew = entry(3);
+    anew.digest = entry(30).digest;
+    EXPECT_TRUE(journal.append(anew).ok());
+  }
+  const auto journal = Journal::open(directory.path()).value();
+  EXPECT_EQ(journal.committed(3), entry(30).digest);
+  EXPECT_EQ(journal.committed(4), std::nullopt) << "it was committed after a state that does not count any more";
+}
+
 TEST(Journal, EveryFlippedByteIsFound) {
   const TestDirectory directory;
   const std::string text = write_all(directory);

@@ -1,7 +1,7 @@
 // What a run directory holds, by name: the one place that knows the paths.
 //
-//   config.toml  model/config.json  model/run.json  tokenizer/  journal/  checkpoints/<step>/  metrics.jsonl  log.txt  best.json  data/
-//   lock  guard.json  faults.jsonl
+//   config.toml  sources.json  model/config.json  model/run.json  tokenizer/  journal/  checkpoints/<step>/  metrics.jsonl  log.txt
+//   best.json  data/  lock  guard.json  faults.jsonl
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@ struct RunDirectory {
   std::filesystem::path root;
 
   [[nodiscard]] std::filesystem::path config() const { return root / "config.toml"; }
+  [[nodiscard]] std::filesystem::path sources() const { return root / "sources.json"; }  // the files that the data came from
   [[nodiscard]] std::filesystem::path model_config() const { return root / "model" / "config.json"; }
   [[nodiscard]] std::filesystem::path model_run() const { return root / "model" / "run.json"; }
   [[nodiscard]] std::filesystem::path tokenizer() const { return root / "tokenizer"; }

@@ -28,7 +28,8 @@ struct Committed {
 // What the journal says of a step: of its latest line that commits it, or of the line that begins the run.
 std::optional<Committed> find_committed(const store::Journal::Content& journal, std::uint64_t step) {
   for (auto entry = journal.entries.rbegin(); entry != journal.entries.rend(); ++entry) {
-    if (entry->step != step || entry->verdict == "extend") continue;
+    if (entry->verdict == "rollback" && entry->step < step) return std::nullopt;
+    if (entry->step != step || entry->verdict == "extend" || entry->verdict == "rollback") continue;
     return Committed{entry->digest, entry->verdict == "skip"};
   }
   return std::nullopt;

@@ -146,23 +146,40 @@ std::span<std::byte> TrainingKeeper::area(std::size_t index) const {
   return {memory_.areas[index], static_cast<std::size_t>(task_.sizes().area_bytes)};
 }
 
-Result<void> TrainingKeeper::batch(std::size_t state, std::size_t index) {
-  carry_out(pulse_->enter(Phase::batch, states_[state]->scalars().step + 1), *states_[state]);
-  data::Cursor cursor = states_[state]->cursor();
-  TRY_ASSIGN(const std::vector<data::Sample> samples, task_.setup().dataset->next(cursor, task_.setup().settings.run.batch));
-  write_area(area(index), samples, cursor);
-  return {};
+Result<std::string> TrainingKeeper::draw(std::uint64_t step, const std::function<Result<void>()>& samples) {
+  const Result<void> drawn = samples();
+  if (drawn.ok()) return std::string();
+  if (drawn.error().kind != ErrorKind::differs) return drawn.error();
+  pulse_->enter(Phase::loading, step);
+  data::DatasetOptions options = dataset_options(task_.setup(), task_.run());
+  options.progress = [this](double) { pulse_->beat(); };
+  TRY_ASSIGN(const std::string repaired, task_.setup().dataset->repair(options));
+  if (const Result<void> again = samples(); !again.ok()) return world_error("{}", again.error().message);
+  return repaired;
 }
 
-Result<void> TrainingKeeper::validation(std::int64_t first, std::int64_t count, std::size_t index) {
-  std::vector<data::Sample> samples;
-  for (std::int64_t i = first; i < first + count; ++i) {
-    TRY_ASSIGN(data::Sample sample, task_.setup().dataset->validation(i));
-    samples.push_back(std::move(sample));
-  }
-  write_area(area(index), samples, {});
-  pulse_->beat();
-  return {};
+Result<std::string> TrainingKeeper::batch(std::size_t state, std::size_t index) {
+  const std::uint64_t step = states_[state]->scalars().step + 1;
+  carry_out(pulse_->enter(Phase::batch, step), *states_[state]);
+  return draw(step, [&]() -> Result<void> {
+    data::Cursor cursor = states_[state]->cursor();
+    TRY_ASSIGN(const std::vector<data::Sample> samples, task_.setup().dataset->next(cursor, task_.setup().settings.run.batch));
+    write_area(area(index), samples, cursor);
+    return {};
+  });
+}
+
+Result<std::string> TrainingKeeper::validation(std::int64_t first, std::int64_t count, std::size_t index) {
+  return draw(0, [&]() -> Result<void> {
+    std::vector<data::Sample> samples;
+    for (std::int64_t i = first; i < first + count; ++i) {
+      TRY_ASSIGN(data::Sample sample, task_.setup().dataset->validation(i));
+      samples.push_back(std::move(sample));
+    }
+    write_area(area(index), samples, {});
+    pulse_->beat();
+    return {};
+  });
 }
 
 std::vector<int> TrainingKeeper::changed_in_transit(std::span<const guard::Proposed> proposals) const {

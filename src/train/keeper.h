@@ -18,14 +18,16 @@ class TrainingKeeper : public guard::KeeperTask {
   [[nodiscard]] Result<void> prepare(const guard::Memory& memory, guard::Pulse& pulse) override;
   [[nodiscard]] Result<Loaded> load(std::size_t state, std::uint64_t before) override;
   [[nodiscard]] Result<std::string> check(std::size_t state) override;
-  [[nodiscard]] Result<void> batch(std::size_t state, std::size_t area) override;
-  [[nodiscard]] Result<void> validation(std::int64_t first, std::int64_t count, std::size_t area) override;
+  [[nodiscard]] Result<std::string> batch(std::size_t state, std::size_t area) override;
+  [[nodiscard]] Result<std::string> validation(std::int64_t first, std::int64_t count, std::size_t area) override;
   [[nodiscard]] Result<guard::Made> make(std::size_t from, std::size_t to, std::size_t area, std::span<const guard::Proposed> proposals,
                                          guard::How how) override;
   [[nodiscard]] std::vector<const device::Executable*> executables() const override { return optimizer_.executables(); }
 
  private:
   [[nodiscard]] std::span<std::byte> area(std::size_t index) const;
+  // Draws samples; what they are read from is repaired once, if it must be. Says what was.
+  [[nodiscard]] Result<std::string> draw(std::uint64_t step, const std::function<Result<void>()>& samples);
   [[nodiscard]] Result<NodeAt> join(std::span<const guard::Proposed> proposals);
   // Which proposals are not the bytes their workers made, or hold numbers that are not finite.
   [[nodiscard]] std::vector<int> changed_in_transit(std::span<const guard::Proposed> proposals) const;

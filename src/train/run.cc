@@ -24,6 +24,8 @@ namespace godwit::train {
 
 namespace {
 
+constexpr const char* rolled_back = "rollback";  // a verdict of the journal
+
 std::string gigabytes(std::int64_t bytes) {
   return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
 }
@@ -57,6 +59,10 @@ class Run {
   Result<void> check_figures();  // what the run needs; an input error if the machine has not that much memory
   Result<void> begin();          // state as of the newest good checkpoint, or fresh
   Result<void> step();           // propose, judge, commit
+  // What was committed after a step counts no more: a line of the journal says so, and what was made of it goes.
+  Result<void> take_back(std::uint64_t step, const guard::NextState::RolledBack& rolled_back);
+  [[nodiscard]] Result<void> remove_after(std::uint64_t step);  // checkpoints, and the best one
+  [[nodiscard]] std::uint64_t last_with_batch() const;          // up to the committed step
   // Lines of earlier commits are on the disk, or the disk is known to be behind and the run goes on from memory.
   Result<void> settle();
   void point(guard::Phase phase, std::uint64_t step);  // faults on purpose
@@ -88,7 +94,7 @@ class Run {
   Figures figures_;
   double seconds_per_step_ = 0;
   bool behind_ = false;  // the journal
-  guard::DiskFaults disk_faults_{directory_.checkpoints()};
+  std::optional<guard::DiskFaults> disk_faults_;
 };
 
 Result<void> Run::begin() {
@@ -96,6 +102,8 @@ Result<void> Run::begin() {
   if (fs::exists(directory_.checkpoints())) TRY(remove_temporaries(directory_.checkpoints()));
   TRY(create_directories_durably(directory_.checkpoints()));
   TRY_ASSIGN(journal_, store::Ledger::open(directory_.journal()));
+  // The process before may have ended between its line and what follows from it.
+  if (!journal_->entries().empty() && journal_->entries().back().verdict == rolled_back) TRY(remove_after(journal_->entries().back().step));
   TRY_ASSIGN(const guard::Crew::Begun begun, crew_->begin(std::numeric_limits<std::uint64_t>::max()));
   for (const std::string& text : begun.loaded.refused) log_warning("{}", text);
   step_ = begun.loaded.step;
@@ -140,7 +148,7 @@ Result<void> Run::begin() {
 void Run::point(guard::Phase phase, std::uint64_t step) {
   if (!faults_) return;
   const guard::Point at{guard::Role::supervisor, -1, step, phase, {}, true};
-  disk_faults_.strike(*faults_, faults_->pass(at), at);
+  disk_faults_->strike(*faults_, faults_->pass(at), at);
 }
 
 Result<void> Run::settle() {
@@ -166,8 +174,54 @@ Result<void> Run::checkpoint(bool wait) {
   retention.last = static_cast<std::uint64_t>(setup_.settings.run.keep_last);
   retention.every = static_cast<std::uint64_t>(setup_.settings.run.keep_every);
   if (best_) retention.keep.push_back(best_->step);
+  if (const std::uint64_t good = last_with_batch(); good < step_) {
+    // Perhaps the training diverges: where it goes back to, and what it then compares that with.
+    TRY_ASSIGN(std::vector<std::uint64_t> before, store::list_checkpoints(directory_.checkpoints()));
+    std::erase_if(before, [&](std::uint64_t step) { return step > good; });
+    constexpr std::size_t kept = 2;
+    retention.keep.insert(retention.keep.end(), before.end() - static_cast<std::ptrdiff_t>(std::min(kept, before.size())), before.end());
+  }
   TRY_ASSIGN(const bool begun, crew_->checkpoint(retention, wait));
   if (!begun) log_warning("checkpoint {} is left out: the one before is still being written", step_);
+  return {};
+}
+
+std::uint64_t Run::last_with_batch() const {
+  const auto& entries = journal_->entries();
+  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+    if (entry->step <= step_ && entry->verdict != "skip") return entry->step;
+  }
+  return 0;
+}
+
+Result<void> Run::remove_after(std::uint64_t step) {
+  TRY_ASSIGN(const auto checkpoints, store::list_checkpoints(directory_.checkpoints()));
+  for (const std::uint64_t each : checkpoints) {
+    if (each > step) TRY(remove_tree(directory_.checkpoints() / std::to_string(each)));
+  }
+  TRY_ASSIGN(const auto best, store::read_best(directory_));
+  if (best && best->step > step) TRY(remove_tree(directory_.best()));
+  return {};
+}
+
+Result<void> Run::take_back(std::uint64_t step, const guard::NextState::RolledBack& back) {
+  log_warning("what was committed after step {} counts no more: {}", step, back.why);
+  journal_->post({step, back.digest, rolled_back, back.why});
+  // The line first: without it, a checkpoint that is gone would be missing.
+  const auto durable = [&] {
+    journal_->acknowledge();
+    return journal_->durable() == journal_->posted() || journal_->fatal().has_value() || options_.interrupted();
+  };
+  crew_->wait(durable, std::chrono::hours(24 * 365), journal_->descriptor());
+  if (const auto fatal = journal_->fatal()) return *fatal;
+  if (journal_->durable() != journal_->posted()) return Error{ErrorKind::stopped, "stopped on request"};
+  TRY(remove_after(step));
+  step_ = step;
+  digest_ = back.digest;
+  validation_loss_.reset();
+  metrics_.reset();
+  TRY_ASSIGN(metrics_, Metrics::open(directory_.metrics(), step));
+  TRY_ASSIGN(best_, store::read_best(directory_));
   return {};
 }
 
@@ -175,7 +229,8 @@ Result<void> Run::evaluate() {
   validation_loss_ = metrics_->validation_loss();
   if (!validation_loss_) {
     TRY_ASSIGN(const guard::Evaluation evaluation, crew_->evaluate());
-    metrics_->add_validation_loss(evaluation.loss);
+    // What is no number is no figure for a plot.
+    if (std::isfinite(evaluation.loss)) metrics_->add_validation_loss(evaluation.loss);
     validation_loss_ = evaluation.loss;
   }
   if (std::isfinite(*validation_loss_) && (!best_ || *validation_loss_ < best_->validation_loss)) {
@@ -195,6 +250,7 @@ Result<void> Run::evaluate() {
 Result<void> Run::step() {
   const double began = monotonic_seconds();
   TRY_ASSIGN(const guard::NextState next, crew_->next());
+  if (next.rolled_back) TRY(take_back(next.step - 1, *next.rolled_back));
   if (const auto committed = journal_->committed(next.step)) {
     if (!(*committed == next.digest)) {
       return world_error(
@@ -324,8 +380,14 @@ Result<RunResult> Run::execute() {
   crew.replay_share = setup_.settings.run.replay_share;
   crew.record = directory_.guard();
   crew.committed = [this](std::uint64_t step) { return journal_->committed(step); };
+  crew.made_anew = [this] {
+    return static_cast<std::uint64_t>(std::ranges::count(journal_->entries(), rolled_back, &store::JournalEntry::verdict));
+  };
   if (!options_.faults.empty()) {
     TRY_ASSIGN(guard::Story story, guard::load_story(options_.faults));
+    std::vector<fs::path> files;
+    for (const data::DataFile& file : setup_.dataset->files()) files.push_back(file.path);
+    disk_faults_.emplace(directory_.checkpoints(), std::move(files), directory_.data());
     TRY_ASSIGN(faults_, guard::Faults::create(std::move(story.faults), directory_.faults().string()));
   }
   crew.faults = faults_;

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "train/programs.h"
 #include "train/run.h"
 
 namespace godwit::train {
@@ -80,7 +81,76 @@ std::string tokenizer_digest(const text::Tokenizer& tokenizer) {
   return hex(sha256(as_bytes(tokenizer.json())));
 }
 
+// What a step of this setup computes, whatever the passes it is cut into: SHA-256 of its model's config, whose numbers are in constants too
+// (rope_theta), and of its programs.
+std::string programs_digest(const Setup& setup) {
+  Settings settings = setup.settings;
+  settings.run.micro_batch = 1;
+  settings.run.recompute = false;
+  const Programs programs(*setup.model, settings, setup.dataset->predictions_max(), false);
+  Sha256 sha;
+  sha.update(write_json(setup.model->config_json("float32", true)) + "\n");
+  for (const program::Program* program : {&programs.training, &programs.join, &programs.norm, &programs.update}) {
+    sha.update(program->name + "\n" + program->text());
+  }
+  return hex(sha.finish());
+}
+
+// A resumed run goes on with what it began with: the same programs, or other bits than its journal has would come of it.
+Result<void> check_programs(const Setup& setup, const store::RunDirectory& run) {
+  TRY_ASSIGN(const std::string text, read_file(run.model_run(), 1 << 20));
+  TRY_ASSIGN(const Json record, parse_json(text, run.model_run().string()));
+  const std::string then = record.value("programs", std::string()), now = programs_digest(setup);
+  if (then.empty() || then == now) return {};
+  return input_error(
+      "the run in '{}' began with a model and programs of SHA-256 {}; of its {} this godwit makes others, SHA-256 {}: go on with the "
+      "godwit "
+      "that began it and with that file as it was, or begin another run from its weights: [model] init = \"{}\"",
+      run.root.string(), then, run.model_config().string(), now, run.root.string());
+}
+
+// The files that a run's data came from, as its directory has them; empty where it says nothing.
+std::vector<data::DataFile> recorded_files(const store::RunDirectory& run) {
+  std::vector<data::DataFile> files;
+  const auto text = read_file(run.sources(), 1 << 24);
+  if (!text.ok()) return files;
+  const auto json = parse_json(*text, run.sources().string());
+  if (!json.ok() || !json->is_array()) return files;
+  for (const Json& each : *json) {
+    if (!each.is_object()) continue;
+    const auto digest = parse_digest(each.value("sha256", std::string()));
+    if (digest.ok()) files.push_back({each.value("path", std::string()), each.value("bytes", std::uint64_t{0}), *digest});
+  }
+  return files;
+}
+
+std::string file_text(const data::DataFile& file) {
+  return fmt::format("{} ({} bytes, SHA-256 {})", file.path.string(), file.bytes, hex(file.digest));
+}
+
+// Which of the files are not those the run began with.
+Error other_data(const store::RunDirectory& run, const std::vector<data::DataFile>& now, const std::string& digests) {
+  const std::vector<data::DataFile> then = recorded_files(run);
+  std::vector<std::string> differences;
+  for (std::size_t i = 0; i < std::max(then.size(), now.size()); ++i) {
+    if (i < then.size() && i < now.size() && then[i].digest == now[i].digest) continue;
+    differences.push_back(
+        fmt::format("{}, then {}", i < now.size() ? file_text(now[i]) : "nothing", i < then.size() ? file_text(then[i]) : "nothing"));
+  }
+  return input_error("the data are not those the run in '{}' began with ({}): give it the old files", run.root.string(),
+                     then.empty() || differences.empty() ? digests : fmt::format("now {}", fmt::join(differences, "; now ")));
+}
+
 }  // namespace
+
+data::DatasetOptions dataset_options(const Setup& setup, const store::RunDirectory& run) {
+  data::DatasetOptions options;
+  options.seed = setup.settings.run.seed;
+  options.vocab_size = setup.model->vocab_size();
+  options.tokenizer = setup.tokenizer ? &*setup.tokenizer : nullptr;
+  options.cache = run.data();
+  return options;
+}
 
 std::vector<ConfigKey> all_config_keys() {
   std::vector<ConfigKey> keys = config_keys();
@@ -140,9 +210,18 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
     if (config.given("tokenizer", "path")) {
       TRY_ASSIGN(const text::Tokenizer now, text::Tokenizer::load(config.text("tokenizer", "path")));
       if (!setup.tokenizer || tokenizer_digest(now) != tokenizer_digest(*setup.tokenizer)) {
-        return input_error("{}: the tokenizer is not the one the run in '{}' began with", config.origin("tokenizer", "path"),
-                           run.root.string());
+        return input_error(
+            "{}: the tokenizer, SHA-256 {} of {} tokens, is not the one the run in '{}' began with, {}: give it that one, or none",
+            config.origin("tokenizer", "path"), tokenizer_digest(now), now.vocab_size(), run.root.string(),
+            setup.tokenizer ? fmt::format("{} of {} tokens", tokenizer_digest(*setup.tokenizer), setup.tokenizer->vocab_size())
+                            : "which has none");
       }
+    }
+    const std::string then = config.has("tokenizer", "digest") ? config.text("tokenizer", "digest") : "";
+    const std::string kept = setup.tokenizer ? tokenizer_digest(*setup.tokenizer) : "";
+    if (then != kept) {
+      return input_error("{}: the run's tokenizer has SHA-256 {}, it began with {}: put it back as it was", run.tokenizer().string(),
+                         kept.empty() ? "none, it is gone" : kept, then);
     }
   } else {
     TRY_ASSIGN(setup.tokenizer, open_tokenizer(config, setup.init));
@@ -160,23 +239,26 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
                        setup.tokenizer->vocab_size(), setup.model->vocab_size(), (setup.tokenizer->vocab_size() + 63) / 64 * 64);
   }
 
-  data::DatasetOptions options;
-  options.seed = setup.settings.run.seed;
-  options.vocab_size = setup.model->vocab_size();
-  options.tokenizer = setup.tokenizer ? &*setup.tokenizer : nullptr;
-  options.cache = run.data();
+  data::DatasetOptions options = dataset_options(setup, run);
   options.progress = tokenizing;
   options.interrupted = interrupted;
-  TRY_ASSIGN(setup.dataset, data::open_dataset(config, options));
+  Result<std::unique_ptr<data::Dataset>> dataset = data::open_dataset(config, options);
+  if (!dataset.ok() && dataset.error().kind == ErrorKind::input && setup.resumed) {
+    std::vector<std::string> then;
+    for (const data::DataFile& file : recorded_files(run)) then.push_back(file_text(file));
+    return input_error("{}; the run in '{}' began with {}", dataset.error().message, run.root.string(), fmt::join(then, ", "));
+  }
+  TRY_ASSIGN(setup.dataset, std::move(dataset));
   if (setup.dataset->predictions_max() > setup.model->context()) {
     return input_error("{}: sequences of {} predictions do not fit the model's max_position_embeddings = {}",
                        config.origin("data", "sequence"), setup.dataset->predictions_max(), setup.model->context());
   }
   const std::string digest = hex(setup.dataset->digest());
   if (setup.resumed && config.has("data", "digest") && config.text("data", "digest") != digest) {
-    return input_error("the data are not those the run in '{}' began with (digest {} then, {} now): give it the old files",
-                       run.root.string(), config.text("data", "digest").substr(0, 16), digest.substr(0, 16));
+    return other_data(run, setup.dataset->files(),
+                      fmt::format("digest {} then, {} now", config.text("data", "digest").substr(0, 16), digest.substr(0, 16)));
   }
+  if (setup.resumed) TRY(check_programs(setup, run));
   config.set("data", "digest", digest);
   setup.config = std::move(config);
   return setup;
@@ -187,8 +269,18 @@ Result<void> write_record(const Setup& setup, const store::RunDirectory& run) {
   TRY(write_file_durably(run.model_config(), write_json(setup.model->config_json("float32", true), 2) + "\n"));
   Json record;
   record["dtype"] = setup.settings.run.dtype == program::Dtype::bf16 ? "bf16" : "f32";
+  record["programs"] = programs_digest(setup);
   TRY(write_file_durably(run.model_run(), write_json(record) + "\n"));
   if (setup.tokenizer) TRY(setup.tokenizer->save(run.tokenizer(), setup.model->context()));
+  Json sources = Json::array();
+  for (const data::DataFile& file : setup.dataset->files()) {
+    Json source;
+    source["path"] = fs::absolute(file.path).string();
+    source["bytes"] = file.bytes;
+    source["sha256"] = hex(file.digest);
+    sources.push_back(std::move(source));
+  }
+  TRY(write_file_durably(run.sources(), write_json(sources, 2) + "\n"));
   // Last: a directory with config.toml is a run.
   return write_file_durably(run.config(), setup.config.toml());
 }

@@ -31,7 +31,11 @@ struct Setup {
 [[nodiscard]] Result<Setup> make_setup(Config config, const store::RunDirectory& run, const std::function<void(double)>& tokenizing,
                                        const std::function<bool()>& interrupted);
 
-// The directory's record of a setup: config.toml as resolved, model/, tokenizer/. Written before the first step and when `steps` changes.
+// What the setup's data were opened with, and are repaired with.
+[[nodiscard]] data::DatasetOptions dataset_options(const Setup& setup, const store::RunDirectory& run);
+
+// The directory's record of a setup: sources.json, config.toml as resolved, model/, tokenizer/. Written before the first step and when
+// `steps` changes.
 [[nodiscard]] Result<void> write_record(const Setup& setup, const store::RunDirectory& run);
 
 }  // namespace godwit::train

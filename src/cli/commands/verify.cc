@@ -48,6 +48,7 @@ bool there(const fs::path& path) {
 // The digest the journal last committed for a step.
 std::optional<Digest> committed(const store::Journal::Content& journal, std::uint64_t step) {
   for (auto entry = journal.entries.rbegin(); entry != journal.entries.rend(); ++entry) {
+    if (entry->verdict == "rollback" && entry->step < step) return std::nullopt;
     if (entry->step == step) return entry->digest;
   }
   return std::nullopt;
