@@ -237,6 +237,7 @@ class CheckedRun {
     const int output = struck_output(call_, inspection_.strike);
     Chance chance = output < 0 ? Chance() : inspection_.strike->chance;
     const std::int64_t struck = output < 0 ? -1 : chance.below(blocks);
+    const bool agrees = step_.kernel->agrees != nullptr && !in_place();
     const std::size_t inputs = call_.in.size();
     const std::size_t outputs = call_.out.size();
     pool_.ranges(blocks, 2, [&](std::int64_t begin, std::int64_t end, int thread) {
@@ -260,9 +261,11 @@ class CheckedRun {
           made[k] = again[k] = rows_of(call_.out[k], first, count);
           again[k].data = second.results[k];
         }
-        // The copy first: where a result takes an input's place it must still be there.
-        part.out = std::span(again).first(outputs);
-        step_.kernel->run(part);
+        if (!agrees) {
+          // The copy first: where a result takes an input's place it must still be there.
+          part.out = std::span(again).first(outputs);
+          step_.kernel->run(part);
+        }
         part.out = std::span(made).first(outputs);
         if (i == struck) {
           const View& view = made[static_cast<std::size_t>(output)];
@@ -272,14 +275,28 @@ class CheckedRun {
         } else {
           step_.kernel->run(part);
         }
+        if (agrees) {
+          const Disagreement found = step_.kernel->agrees(part);
+          const auto row = first * (made[static_cast<std::size_t>(found.output)].rows() / count) + found.row;
+          if (found.row >= 0) inspection_.doubt(found.output, row, found.difference, found.bound);
+        }
         for (std::size_t k = 0; k < outputs; ++k) {
-          compare(made[k], second.results[k], static_cast<int>(k), first * (made[k].rows() / count), inspection_);
+          if (!agrees) compare(made[k], second.results[k], static_cast<int>(k), first * (made[k].rows() / count), inspection_);
           Carried& result = results_[k];
           if (result.bytes > 0) result.sums[static_cast<std::size_t>(i)] = result.sum_of(i, carried_.sum());
         }
       }
     });
     count_outputs();
+  }
+  // Whether a result lies where an input does.
+  [[nodiscard]] bool in_place() const {
+    const auto begins = [](const View& view) { return view.as<std::byte>(); };
+    return std::ranges::any_of(call_.out, [&](const View& out) {
+      return std::ranges::any_of(call_.in, [&](const View& in) {
+        return begins(in) < begins(out) + bytes_of(out) && begins(out) < begins(in) + bytes_of(in);
+      });
+    });
   }
   void look_at_rows(std::size_t input, std::int64_t first, std::int64_t count) const {
     const Carried& carried = *later_[input];

@@ -56,6 +56,14 @@ struct Call {
   [[nodiscard]] float real32(std::string_view name) const { return static_cast<float>(real(name)); }
 };
 
+// Where a result is not what its inputs say: its first row, if that is not -1.
+struct Disagreement {
+  int output = 0;
+  std::int64_t row = -1;
+  double difference = 0;
+  double bound = 0;
+};
+
 struct Kernel {
   const char* op;
   // Name of the variant that will run at these shapes, for people and for the conformance test: "f32 6x64"; null if this kernel does not
@@ -77,6 +85,9 @@ struct Kernel {
   // Bit k: the k-th input goes by rows, as every output does: rows [i, j) of the outputs (by their first axis) are made of rows [i, j) of
   // these inputs, and of the others as wholes, whatever rows there are besides. 0: the op does not go by rows.
   std::uint32_t by_rows = 0;
+  // Cheaper than a second run: whether results are what the inputs say, but for an error that harms nothing. Used where the op goes by rows
+  // and no result lies where an input does.
+  Disagreement (*agrees)(const Call& call) = nullptr;
 };
 
 }  // namespace godwit::cpu

@@ -84,7 +84,7 @@ class Supervisor : public Crew {
   Task& task_;
   CrewOptions options_;
   Sizes sizes_;
-  std::int64_t part_samples_;
+  std::int64_t part_samples_;  // with all workers
   Staff staff_;
 
   std::size_t committed_ = 0;

@@ -35,10 +35,13 @@ void Supervisor::begin_parts(std::uint64_t step) {
   poisoned_.clear();
   for (Worker& worker : workers_) worker.part = -1;
   const RandomStream random(secret_[1], Purpose::check, step);
-  for (std::int64_t first = 0; first < sizes_.samples; first += part_samples_) {
+  // For those that can be had: fewer, larger parts cost less. There are slots for the parts of all workers.
+  const auto usable = std::ranges::count_if(devices(), [](const Device& device) { return device.usable && !device.trusted; });
+  const std::int64_t samples = std::max(part_samples_, part_samples(sizes_.samples, static_cast<int>(usable)));
+  for (std::int64_t first = 0; first < sizes_.samples; first += samples) {
     Part part;
     part.first = first;
-    part.count = std::min(part_samples_, sizes_.samples - first);
+    part.count = std::min(samples, sizes_.samples - first);
     const bool sampled = options_.verify == CrewOptions::Verify::inline_checks && random.f64(parts_.size()) < options_.replay_share;
     if (options_.verify == CrewOptions::Verify::dual || sampled) part.proof = Proof::again;
     parts_.push_back(std::move(part));

@@ -1,6 +1,7 @@
 // y = (g·sigmoid(g))·u.
 #include <cstdint>
 
+#include "agreement.h"
 #include "functions.h"
 #include "kernel.h"
 #include "rows.h"
@@ -20,6 +21,17 @@ void run(const Call& call) {
   });
 }
 
+Disagreement agrees(const Call& call) {
+  const float* gate = call.in[0].f32();
+  const float* up = call.in[1].f32();
+  Agreement y(call.out[0]);
+  vectors(call.in[0].count(), [&](std::int64_t i, int n) {
+    const F32 g = load_n(gate + i, n);
+    y.look(i, (g * rough_sigmoid(g)) * load_n(up + i, n), zero(), n);
+  });
+  return y.as(0);
+}
+
 }  // namespace
 
 extern const Kernel swiglu;
@@ -29,6 +41,7 @@ const Kernel swiglu{
     .workspace = nullptr,
     .run = run,
     .by_rows = 0b11,
+    .agrees = agrees,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA

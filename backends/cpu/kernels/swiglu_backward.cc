@@ -1,6 +1,7 @@
 // dup = dy·(g·s), dgate = (dy·u)·(s·(1 + g·(1−s))), s = sigmoid(g).
 #include <cstdint>
 
+#include "agreement.h"
 #include "functions.h"
 #include "kernel.h"
 #include "rows.h"
@@ -28,6 +29,25 @@ void run(const Call& call) {
   });
 }
 
+Disagreement agrees(const Call& call) {
+  const float* gate = call.in[0].f32();
+  const float* up = call.in[1].f32();
+  const float* dy = call.in[2].f32();
+  Agreement dgate(call.out[0]);
+  Agreement dup(call.out[1]);
+  vectors(call.in[0].count(), [&](std::int64_t i, int n) {
+    const F32 one = set1(1.0f);
+    const F32 g = load_n(gate + i, n);
+    const F32 d = load_n(dy + i, n);
+    const F32 s = rough_sigmoid(g);
+    const F32 slope = (d * load_n(up + i, n)) * s;
+    dup.look(i, d * (g * s), zero(), n);
+    // 1 + g (1 − s) is near zero where the sigmoid's own error is not.
+    dgate.look(i, slope * fma(g, one - s, one), magnitude_of(slope) * fma(magnitude_of(g), set1(0x1p-12f), set1(0x1p-12f)), n);
+  });
+  return dgate.holds() ? dup.as(1) : dgate.as(0);
+}
+
 }  // namespace
 
 extern const Kernel swiglu_backward;
@@ -37,6 +57,7 @@ const Kernel swiglu_backward{
     .workspace = nullptr,
     .run = run,
     .by_rows = 0b111,
+    .agrees = agrees,
 };
 
 }  // namespace godwit::cpu::GODWIT_ISA
