@@ -30,7 +30,8 @@ void CarriedSums::take(Carried& result, Pool& pool) const {
 }
 
 void CarriedSums::look_for_host(Pool& pool, Findings& findings) {
-  for (auto& [at, result] : results_) {
+  for (auto& entry : results_) {
+    Carried& result = entry.second;
     if (!result.for_host) continue;
     result.for_host = false;
     look(result, pool, [&](std::int64_t row) {
