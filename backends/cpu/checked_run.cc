@@ -172,7 +172,9 @@ class CheckedRun {
       step_.kernel->proof == Kernel::Proof::twice ? run_whole() : step_.kernel->run(call_);
       if (step_.kernel->proof == Kernel::Proof::none) return;
       describe_outputs([](const View& view) { return rows_per_chunk(view); });
-      for (Carried& result : results_) carried_.take(result, pool_);
+      for (Carried& result : results_) {
+        if (result.bytes > 0) carried_.take(result, pool_);
+      }
     }
     // Now, not before: a result may lie where an input did.
     for (Carried& result : results_) {
