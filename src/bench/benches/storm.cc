@@ -197,7 +197,8 @@ Result<int> Storm::launch(guard::Start& start, const std::function<bool()>& go_o
   double began = monotonic_seconds();
   start.go_on = [&] {
     agent_.look();
-    stuck = monotonic_seconds() - std::max(began, agent_.committed_at()) > patience_s;
+    // The agent looks at the run under faults; the undisturbed one takes its time.
+    stuck = start.run == run_.root && monotonic_seconds() - std::max(began, agent_.committed_at()) > patience_s;
     return !stuck && !context_.options().interrupted() && go_on();
   };
   TRY_ASSIGN(const int status, launch_(start));
