@@ -6,7 +6,8 @@
 
 namespace godwit::cpu::GODWIT_ISA {
 
-// The sigmoid to 1e-4 of itself, where it is not below 1e-34.
+// The sigmoid to 1e-4 of itself, or to `rough_sigmoid_least`.
+inline constexpr float rough_sigmoid_least = 4e-35f;
 inline F32 rough_sigmoid(F32 x) {
   const Mask negative = less(x, zero());
   const F32 low = set1(-80.0f);

@@ -27,7 +27,8 @@ Disagreement agrees(const Call& call) {
   Agreement y(call.out[0]);
   vectors(call.in[0].count(), [&](std::int64_t i, int n) {
     const F32 g = load_n(gate + i, n);
-    y.look(i, (g * rough_sigmoid(g)) * load_n(up + i, n), zero(), n);
+    const F32 u = load_n(up + i, n);
+    y.look(i, (g * rough_sigmoid(g)) * u, magnitude_of(g * set1(rough_sigmoid_least) * u), n);
   });
   return y.as(0);
 }

@@ -40,10 +40,12 @@ Disagreement agrees(const Call& call) {
     const F32 g = load_n(gate + i, n);
     const F32 d = load_n(dy + i, n);
     const F32 s = rough_sigmoid(g);
-    const F32 slope = (d * load_n(up + i, n)) * s;
-    dup.look(i, d * (g * s), zero(), n);
+    const F32 least = set1(rough_sigmoid_least);
+    const F32 du = d * load_n(up + i, n);
+    dup.look(i, d * (g * s), magnitude_of(d * (g * least)), n);
     // 1 + g (1 − s) is near zero where the sigmoid's own error is not.
-    dgate.look(i, slope * fma(g, one - s, one), magnitude_of(slope) * fma(magnitude_of(g), set1(0x1p-12f), set1(0x1p-12f)), n);
+    const F32 slope = magnitude_of(du * s) * set1(0x1p-12f) + magnitude_of(du * least);
+    dgate.look(i, (du * s) * fma(g, one - s, one), slope * (one + magnitude_of(g)), n);
   });
   return dgate.holds() ? dup.as(1) : dgate.as(0);
 }
