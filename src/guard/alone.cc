@@ -80,8 +80,7 @@ class Alone : public Crew {
     if (made.facts.value("skipped_in_a_row", std::uint64_t{0}) > options_.skipped_in_a_row_max) {
       return world_error(
           "waiting for its owner: step {}: {} steps in a row left their batch out, the last because {}. The training has diverged, a "
-          "device has "
-          "lied, or the data are not what they should be: with --workers 1 or more the same command says which",
+          "device has lied, or the data are not what they should be: with --workers 1 or more the same command says which",
           step, options_.skipped_in_a_row_max, why);
     }
     return made_state(step, std::move(made), true, why);

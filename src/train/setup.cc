@@ -104,8 +104,7 @@ Result<void> check_programs(const Setup& setup, const store::RunDirectory& run) 
   if (then.empty() || then == now) return {};
   return input_error(
       "the run in '{}' began with a model and programs of SHA-256 {}; of its {} this godwit makes others, SHA-256 {}: go on with the "
-      "godwit "
-      "that began it and with that file as it was, or begin another run from its weights: [model] init = \"{}\"",
+      "godwit that began it and with that file as it was, or begin another run from its weights: [model] init = \"{}\"",
       run.root.string(), then, run.model_config().string(), now, run.root.string());
 }
 
