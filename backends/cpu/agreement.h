@@ -28,18 +28,38 @@ inline F32 magnitude_of(F32 x) {
   return from_bits(bits(x) & set1i(0x7FFFFFFF));
 }
 
+// What a product x · y may be off by where one of them is subnormal, which agreeing flushes, or is as little as the rough sigmoid's error.
+inline F32 least_of(F32 x, F32 y) {
+  const F32 little = set1(1e-3f);
+  return (magnitude_of(x) + little) * set1(rough_sigmoid_least) * (magnitude_of(y) + little);
+}
+
+// Agreeing itself needs no subnormal numbers, which are slow.
+#if defined(__x86_64__)
+using Agreeing = FlushMode;
+#else
+struct Agreeing {};
+#endif
+
 // What one result's elements are held against: as they are stored, to `part` of what is expected and `more` besides. NaN never agrees.
 class Agreement {
  public:
-  explicit Agreement(const View& made) : made_(made) {}
+  explicit Agreement(const View& made) : made_(made), part_(set1(made.bf16() ? 0x1.2p-8f : 0x1p-12f)) {}
 
-  void look(std::int64_t i, F32 expected, F32 more, int n) {
+  [[gnu::always_inline]] void look(std::int64_t i, F32 expected, F32 more, int n) {
     const F32 is = made_.bf16() ? load_bf16_first(made_.u16() + i, n) : load_n(made_.f32() + i, n);
     const F32 difference = magnitude_of(is - expected);
-    const F32 bound = fma(magnitude_of(expected), set1(made_.bf16() ? 0x1.2p-8f : 0x1p-12f), more + set1(1e-30f));
-    const Mask off = (less(bound, difference) | unordered(difference, bound)) & first(n);
-    if (row_ >= 0 || !any(off)) return;
-    row_ = i / made_.width();
+    const F32 bound = fma(magnitude_of(expected), part_, more + set1(1e-30f));
+    Mask off = less(bound, difference) | unordered(difference, bound);
+    if (n < lanes) off = off & first(n);
+    if (any(off)) disagree(i, difference, bound, n);
+  }
+  [[nodiscard]] Disagreement as(int output) const { return {output, row_, difference_, bound_}; }
+  [[nodiscard]] bool holds() const { return row_ < 0; }
+
+ private:
+  [[gnu::noinline]] void disagree(std::int64_t i, F32 difference, F32 bound, int n) {
+    if (row_ >= 0) return;
     alignas(64) float d[lanes], b[lanes];
     store(d, difference);
     store(b, bound);
@@ -50,11 +70,9 @@ class Agreement {
       bound_ = static_cast<double>(b[k]);
     }
   }
-  [[nodiscard]] Disagreement as(int output) const { return {output, row_, difference_, bound_}; }
-  [[nodiscard]] bool holds() const { return row_ < 0; }
 
- private:
-  const View& made_;
+  View made_;
+  F32 part_;
   std::int64_t row_ = -1;
   double difference_ = 0;
   double bound_ = 0;

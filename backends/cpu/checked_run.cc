@@ -52,18 +52,26 @@ std::int64_t rows_per_chunk(const View& view) {
   return static_cast<std::int64_t>(std::bit_floor(fit));
 }
 
-// A second copy of `rows` rows of every output, and what the kernel itself needs.
-struct Second {
-  Second(Carve& carve, std::span<const View> out, std::int64_t rows, std::int64_t kernel_bytes) {
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      const std::int64_t bytes = rows < 0 ? bytes_of(out[i]) : rows * row_bytes(out[i]);
-      results[i] = carve.take<std::byte>(bytes);
+// What is kept beside the results of `rows` rows (of all: -1): a second copy of every output, or, for a kernel that agrees with its inputs, a
+// copy of those inputs that a result may take the place of; and what the kernel itself needs.
+struct Beside {
+  Beside(Carve& carve, const Kernel& kernel, const Call& call, std::int64_t rows, std::int64_t kernel_bytes) {
+    const auto copies = [&](const auto& views, const auto& of) {
+      for (std::size_t i = 0; i < views.size(); ++i) {
+        if (of(i)) copy[i] = carve.take<std::byte>(rows < 0 ? bytes_of(views[i]) : rows * row_bytes(views[i]));
+      }
+    };
+    if (rows >= 0 && kernel.agrees != nullptr) {
+      copies(call.in, [&](std::size_t i) { return goes_by_rows(kernel, i); });
+    } else {
+      copies(call.out, [](std::size_t) { return true; });
     }
-    kernel = carve.take<std::byte>(kernel_bytes);
+    workspace = carve.take<std::byte>(kernel_bytes);
   }
-  std::array<std::byte*, outputs_most> results{};
-  std::byte* kernel = nullptr;
+  std::array<std::byte*, inputs_most> copy{};
+  std::byte* workspace = nullptr;
 };
+static_assert(outputs_most <= inputs_most);
 
 std::int64_t kernel_workspace(const Step& step, const Call& call) {
   return step.kernel->workspace == nullptr ? 0 : step.kernel->workspace(call);
@@ -234,23 +242,23 @@ class CheckedRun {
     alone.inspection = nullptr;
     const std::int64_t kernel_bytes = kernel_workspace(step_, alone);
     Carve one(nullptr);
-    (void)Second(one, call_.out, block, kernel_bytes);
+    (void)Beside(one, *step_.kernel, call_, block, kernel_bytes);
     const std::int64_t apart = one.used();
     const int output = struck_output(call_, inspection_.strike);
     Chance chance = output < 0 ? Chance() : inspection_.strike->chance;
     const std::int64_t struck = output < 0 ? -1 : chance.below(blocks);
-    const bool agrees = step_.kernel->agrees != nullptr && !in_place();
+    const bool agrees = step_.kernel->agrees != nullptr;
     const std::size_t inputs = call_.in.size();
     const std::size_t outputs = call_.out.size();
     pool_.ranges(blocks, 2, [&](std::int64_t begin, std::int64_t end, int thread) {
       Carve carve(call_.workspace + thread * apart);
-      const Second second(carve, call_.out, block, kernel_bytes);
+      const Beside beside(carve, *step_.kernel, call_, block, kernel_bytes);
       std::array<View, inputs_most> in;
       std::array<View, outputs_most> made;
       std::array<View, outputs_most> again;
       std::copy(call_.in.begin(), call_.in.end(), in.begin());
       Call part = alone;
-      part.workspace = second.kernel;
+      part.workspace = beside.workspace;
       part.in = std::span(in).first(inputs);
       for (std::int64_t i = begin; i < end; ++i) {
         const std::int64_t first = i * block;
@@ -258,10 +266,13 @@ class CheckedRun {
         for (std::size_t k = 0; k < inputs; ++k) {
           if (goes_by_rows(*step_.kernel, k)) in[k] = rows_of(call_.in[k], first, count);
           if (later_[k] != nullptr) look_at_rows(k, first, count);
+          if (!agrees || !overwritten(k)) continue;
+          std::memcpy(beside.copy[k], in[k].data, static_cast<std::size_t>(bytes_of(in[k])));
+          in[k].data = beside.copy[k];
         }
         for (std::size_t k = 0; k < outputs; ++k) {
           made[k] = again[k] = rows_of(call_.out[k], first, count);
-          again[k].data = second.results[k];
+          if (!agrees) again[k].data = beside.copy[k];
         }
         if (!agrees) {
           // The copy first: where a result takes an input's place it must still be there.
@@ -283,7 +294,7 @@ class CheckedRun {
           if (found.row >= 0) inspection_.doubt(found.output, row, found.difference, found.bound);
         }
         for (std::size_t k = 0; k < outputs; ++k) {
-          if (!agrees) compare(made[k], second.results[k], static_cast<int>(k), first * (made[k].rows() / count), inspection_);
+          if (!agrees) compare(made[k], beside.copy[k], static_cast<int>(k), first * (made[k].rows() / count), inspection_);
           Carried& result = results_[k];
           if (result.bytes > 0) result.sums[static_cast<std::size_t>(i)] = result.sum_of(i, carried_.sum());
         }
@@ -291,13 +302,12 @@ class CheckedRun {
     });
     count_outputs();
   }
-  // Whether a result lies where an input does.
-  [[nodiscard]] bool in_place() const {
+  // Whether a result takes an input's place.
+  [[nodiscard]] bool overwritten(std::size_t input) const {
     const auto begins = [](const View& view) { return view.as<std::byte>(); };
+    const View& in = call_.in[input];
     return std::ranges::any_of(call_.out, [&](const View& out) {
-      return std::ranges::any_of(call_.in, [&](const View& in) {
-        return begins(in) < begins(out) + bytes_of(out) && begins(out) < begins(in) + bytes_of(in);
-      });
+      return begins(in) < begins(out) + bytes_of(out) && begins(out) < begins(in) + bytes_of(in);
     });
   }
   void look_at_rows(std::size_t input, std::int64_t first, std::int64_t count) const {
@@ -311,14 +321,14 @@ class CheckedRun {
 
   void run_whole() {
     Carve carve(call_.workspace);
-    const Second second(carve, call_.out, -1, kernel_workspace(step_, call_));
+    const Beside beside(carve, *step_.kernel, call_, -1, kernel_workspace(step_, call_));
     std::array<View, outputs_most> again;
     for (std::size_t k = 0; k < call_.out.size(); ++k) {
       again[k] = call_.out[k];
-      again[k].data = second.results[k];
+      again[k].data = beside.copy[k];
     }
     Call part = call_;
-    part.workspace = second.kernel;
+    part.workspace = beside.workspace;
     part.inspection = nullptr;
     part.out = std::span(again).first(call_.out.size());
     step_.kernel->run(part);
@@ -337,9 +347,9 @@ class CheckedRun {
       pool_.ranges((bytes + chunk_bytes - 1) / chunk_bytes, 4, [&](std::int64_t begin, std::int64_t end, int) {
         const std::int64_t from = begin * chunk_bytes;
         const auto size = static_cast<std::size_t>(std::min(end * chunk_bytes, bytes) - from);
-        if (std::memcmp(call_.out[k].as<std::byte>() + from, second.results[k] + from, size) != 0) same.store(false);
+        if (std::memcmp(call_.out[k].as<std::byte>() + from, beside.copy[k] + from, size) != 0) same.store(false);
       });
-      if (!same.load()) compare(call_.out[k], second.results[k], static_cast<int>(k), 0, inspection_);
+      if (!same.load()) compare(call_.out[k], beside.copy[k], static_cast<int>(k), 0, inspection_);
     }
     count_outputs();
   }
@@ -364,11 +374,11 @@ std::int64_t checked_workspace(const Step& step, Pool& pool, Pool& alone) {
   if (step.kernel->proof != Kernel::Proof::twice) return kernel_workspace(step, call);
   Carve carve(nullptr);
   if (!by_rows(step, call)) {
-    (void)Second(carve, call.out, -1, kernel_workspace(step, call));
+    (void)Beside(carve, *step.kernel, call, -1, kernel_workspace(step, call));
     return carve.used();
   }
   call.pool = &alone;
-  (void)Second(carve, call.out, rows_per_block(step, call), kernel_workspace(step, call));
+  (void)Beside(carve, *step.kernel, call, rows_per_block(step, call), kernel_workspace(step, call));
   return carve.used() * pool.threads();
 }
 

@@ -116,18 +116,33 @@ template <typename Operand>
   }
 }
 
+// How much of it is summed at once: what the registers hold, and enough to hide how long a sum takes.
+#if defined(GODWIT_SIMD_256)
+inline constexpr int across_vectors = 2;
+inline constexpr int down_rows = 2;
+inline constexpr int left_rows = 2;
+#else
+inline constexpr int across_vectors = 4;
+inline constexpr int down_rows = 4;
+inline constexpr int left_rows = 4;
+#endif
+// Columns of C that are weighed together, where they are stored one after another.
+inline constexpr std::int64_t right_columns = 4 * lanes;
+static_assert(span_columns % right_columns == 0);
+
 // The factors of `indices` indices over columns [0, columns), the first one a multiple of 16, where B lies as [columns, indices].
 template <typename Operand>
 void factors_across(Matrix b, std::int64_t columns, std::int64_t indices, const float* r, float* const (&to)[3]) {
   constexpr std::int64_t size = sizeof(Operand);
-  constexpr std::int64_t block = 64;
+  constexpr int vectors = across_vectors;
+  constexpr std::int64_t block = vectors * lanes;
   for (std::int64_t k = 0; k < indices; k += block) {
-    F32 sum[3][4];
-    for (auto& one : sum) {
-      for (F32& x : one) x = zero();
-    }
+    F32 sum[2][vectors];
+    F32 square[vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) sum[0][v] = sum[1][v] = square[v] = zero();
     const std::int64_t rest = indices - k;
-    for (std::int64_t j = 0; j < columns; ++j) {
+    const auto add = [&](std::int64_t j, F32(&to_half)[vectors]) __attribute__((always_inline)) {
       alignas(64) std::byte some[block * size];
       const std::byte* row = b.row(j) + k * size;
       if (rest < block) {
@@ -135,32 +150,34 @@ void factors_across(Matrix b, std::int64_t columns, std::int64_t indices, const 
         std::memcpy(some, row, static_cast<std::size_t>(rest * size));
         row = some;
       }
-      F32 x[4];
+      F32 x[vectors];
       if constexpr (size == 4) {
 #pragma GCC unroll 4
-        for (int v = 0; v < 4; ++v) x[v] = load(as_f32(row) + v * lanes);
+        for (int v = 0; v < vectors; ++v) x[v] = load(as_f32(row) + v * lanes);
       } else {
 #pragma GCC unroll 2
-        for (int v = 0; v < 2; ++v) {
+        for (int v = 0; v < vectors / 2; ++v) {
           const I32 pairs = load_pairs(row + v * 64);
           x[2 * v] = even_of(pairs);
           x[2 * v + 1] = odd_of(pairs);
         }
       }
       const F32 weight = set1(r[j]);
-      const bool second = j % lanes >= lanes / 2;
 #pragma GCC unroll 4
-      for (int v = 0; v < 4; ++v) sum[2][v] = fma(x[v], x[v], sum[2][v]);
-      if (second) {
-#pragma GCC unroll 4
-        for (int v = 0; v < 4; ++v) sum[1][v] = fma(x[v], weight, sum[1][v]);
-      } else {
-#pragma GCC unroll 4
-        for (int v = 0; v < 4; ++v) sum[0][v] = fma(x[v], weight, sum[0][v]);
+      for (int v = 0; v < vectors; ++v) {
+        square[v] = fma(x[v], x[v], square[v]);
+        to_half[v] = fma(x[v], weight, to_half[v]);
       }
+    };
+    for (std::int64_t j = 0; j < columns; j += lanes) {
+      const std::int64_t middle = std::min<std::int64_t>(j + lanes / 2, columns);
+      for (std::int64_t i = j; i < middle; ++i) add(i, sum[0]);
+      for (std::int64_t i = middle; i < std::min<std::int64_t>(j + lanes, columns); ++i) add(i, sum[1]);
     }
-    for (int s = 0; s < 3; ++s) {
-      for (int v = 0; v < 4; ++v) store(to[s] + k + v * lanes, sum[s][v]);
+    for (int v = 0; v < vectors; ++v) {
+      store(to[0] + k + v * lanes, sum[0][v]);
+      store(to[1] + k + v * lanes, sum[1][v]);
+      store(to[2] + k + v * lanes, square[v]);
     }
   }
 }
@@ -175,28 +192,36 @@ void factors_down(Matrix b, std::int64_t columns, std::int64_t indices, const fl
     alignas(64) float sum[lanes][lanes];
     alignas(64) float square_sum[lanes][lanes];
     const std::int64_t first = together ? k : k / 32 * 32 + k % 32 / 16;
-    for (std::int64_t i = 0; i < lanes; ++i) {
-      if (first + i * step >= indices) {
-        store(sum[i], zero());
-        store(square_sum[i], zero());
-        continue;
+    for (std::int64_t i = 0; i < lanes; i += down_rows) {
+      F32 one[down_rows];
+      F32 square[down_rows];
+      const std::byte* row[down_rows];
+#pragma GCC unroll 4
+      for (int h = 0; h < down_rows; ++h) {
+        one[h] = square[h] = zero();
+        row[h] = b.row(std::min(first + (i + h) * step, indices - 1));
       }
-      const std::byte* row = b.row(first + i * step);
-      F32 one = zero();
-      F32 square = zero();
       for (std::int64_t j = 0; j < columns; j += lanes) {
         const int n = part(columns - j);
-        F32 x;
-        if constexpr (size == 4) {
-          x = some_f32(row + j * 4, n);
-        } else {
-          x = some_bf16(row + j * 2, n);
+        const F32 weight = load(r + j);
+#pragma GCC unroll 4
+        for (int h = 0; h < down_rows; ++h) {
+          F32 x;
+          if constexpr (size == 4) {
+            x = some_f32(row[h] + j * 4, n);
+          } else {
+            x = some_bf16(row[h] + j * 2, n);
+          }
+          one[h] = fma(x, weight, one[h]);
+          square[h] = fma(x, x, square[h]);
         }
-        one = fma(x, load(r + j), one);
-        square = fma(x, x, square);
       }
-      store(sum[i], one);
-      store(square_sum[i], square);
+#pragma GCC unroll 4
+      for (int h = 0; h < down_rows; ++h) {
+        const bool there = first + (i + h) * step < indices;
+        store(sum[i + h], there ? one[h] : zero());
+        store(square_sum[i + h], there ? square[h] : zero());
+      }
     }
     const Halves halves = sum_halves(sum);
     store(to[0] + k, halves.first);
@@ -210,7 +235,7 @@ template <typename Operand>
 void weigh_left(Matrix a, std::int64_t count, std::int64_t k, const Factors& factors, float* first, float* second) {
   constexpr std::int64_t size = sizeof(Operand);
   constexpr std::int64_t block = size == 4 ? 16 : 32;
-  constexpr int at_once = 4;
+  constexpr int at_once = left_rows;
   const std::int64_t whole = k / block * block;
   for (std::int64_t i = 0; i < count; i += lanes / 2) {
     alignas(64) float sums[lanes][lanes];

@@ -198,23 +198,27 @@ class GradientsCheck {
     weigh_columns<Operand>(dy, rows.count(), tokens.count(), f, f + tokens_, at(0, panels_ + span, expert, rows.begin),
                            at(1, panels_ + span, expert, rows.begin));
   }
-  void right(std::int64_t expert, Range rows, std::int64_t panel, const float* dw) const {
-    const std::int64_t column = panel * gradient_width;
-    weigh_right(dw, p_.in, rows.count(), std::min<std::int64_t>(gradient_width, p_.in - column), draws_ + column,
-                at(0, panel, expert, rows.begin), at(1, panel, expert, rows.begin));
+  // Panels of finished rows, up to right_columns of one span.
+  void right(std::int64_t expert, Range rows, Range panels, const float* dw) const {
+    const std::int64_t column = panels.begin * gradient_width;
+    weigh_right(dw, p_.in, rows.count(), std::min(panels.count() * gradient_width, p_.in - column), draws_ + column,
+                at(0, panels.begin, expert, rows.begin), at(1, panels.begin, expert, rows.begin));
+    for (std::int64_t panel = panels.begin + 1; panel < panels.end; ++panel) {  // the first one's sums are theirs too
+      for (const int half : {0, 1}) std::fill_n(at(half, panel, expert, rows.begin), rows.count(), 0.0f);
+    }
   }
-  void end() const {
+  void end(Pool& pool) const {
     for (std::int64_t span = 0; span < spans_; ++span) {
       const std::int64_t first = span * gradient_span_panels;
       const std::int64_t end = std::min(panels_, first + gradient_span_panels);
-      for (std::int64_t e = 0; e < p_.experts; ++e) {
+      pool.each(p_.experts, [&](std::int64_t e, int) {
         const Bounds bounds(std::max<std::int64_t>(tokens_of(e).count(), 1), segment,
                             std::min(gradient_span, p_.in - span * gradient_span));
         const float quick = bounds.quick();
         compare_rows(at(0, first, e, 0), at(1, first, e, 0), end - first, rows_, at(0, panels_ + span, e, 0), at(1, panels_ + span, e, 0),
                      p_.out, quick,
                      [&](std::int64_t row, Weighed got, Weighed expected) { second_look(e, row, span, got, expected, bounds); });
-      }
+      });
     }
     p_.inspection->count(0);
   }
@@ -325,7 +329,7 @@ class GradientsRun {
         compute(block_of(i), rights, own_ + thread * own_floats_, ahead);
       });
     }
-    if (checks()) check_.end();
+    if (checks()) check_.end(pool);
   }
 
  private:
@@ -436,7 +440,7 @@ class GradientsRun {
     const Samples samples = samples_of(block.expert);
     if (samples.last < 0) {
       clear(block);
-      for (std::int64_t panel = block.panels.begin; checks() && panel < block.panels.end; ++panel) look_at(block, panel);
+      for (std::int64_t panel = block.panels.begin; checks() && panel < block.panels.end; ++panel) look_at(block, {panel, panel + 1});
       return;
     }
     // An odd number of steps: panels a power of two apart would all lie in the same few sets of the caches.
@@ -466,20 +470,25 @@ class GradientsRun {
     };
     const std::int64_t leaves = block.panels.count() * pieces(block.rows.count(), gradient_rows) * (samples.last + 1);
     const std::int64_t lines = pieces(ahead.lines(), leaves);
+    std::int64_t unseen = block.panels.begin;
     for (std::int64_t panel = block.panels.begin; panel < block.panels.end; ++panel) {
       const Steps right = right_of(panel);
       for (std::int64_t i = block.rows.begin; i < block.rows.end; i += gradient_rows) {
         multiply_tile(block.expert, samples, left_of(i), right, {i, std::min(i + gradient_rows, block.rows.end)}, columns_of(panel),
                       [&] { ahead.fetch(lines); });
       }
-      if (checks()) look_at(block, panel);
+      const bool last = panel + 1 == block.panels.end || (panel + 1) % gradient_span_panels == 0 ||
+                        (panel + 2 - unseen) * gradient_width > right_columns;
+      if (!checks() || !last) continue;
+      look_at(block, {unseen, panel + 1});
+      unseen = panel + 1;
     }
   }
 
   [[nodiscard]] bool checks() const { return p_.verify && p_.inspection != nullptr; }
-  void look_at(const Block& block, std::int64_t panel) const {
-    check_.left(block.expert, block.rows, panel);
-    check_.right(block.expert, block.rows, panel, dw(block.expert, block.rows.begin, columns_of(panel).begin));
+  void look_at(const Block& block, Range panels) const {
+    for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) check_.left(block.expert, block.rows, panel);
+    check_.right(block.expert, block.rows, panels, dw(block.expert, block.rows.begin, columns_of(panels.begin).begin));
   }
 
   // One sum, where the strike hits, if there is one.

@@ -147,7 +147,7 @@ struct ProductsScratch {
         panel_floats(p.b_packed || plan.in_place ? 0 : plan.panel_floats),
         own_floats((panel_floats + (plan.convert_rows ? plan.blocks.rows * plan.steps : 0) + 15) / 16 * 16),
         own(carve.take<float>(own_floats * threads)),
-        unrounded(carve.take<float>(p.c_bf16 ? plan.blocks.rows * panel_width * threads : 0)),
+        unrounded(carve.take<float>(p.c_bf16 ? plan.blocks.rows * right_columns * threads : 0)),
         made_checks(carve.take<float>(p.b_checked ? 0 : weight_checks(p).floats())),
         check_rows(p.verify ? (p.rows.offsets == nullptr ? p.count : 1) * p.rows.limit : 0),
         check_columns(plan.panels + pieces(p.n, span_columns)),
@@ -158,7 +158,7 @@ struct ProductsScratch {
   std::int64_t panel_floats;
   std::int64_t own_floats;  // per thread: a panel, where none are packed beforehand, then converted rows
   float* own;
-  float* unrounded;    // per thread: a panel's sums, where they are rounded and looked at before
+  float* unrounded;    // per thread: right_columns of sums, where they are rounded and looked at before
   float* made_checks;  // WeightChecks, where they do not come with the weight
   std::int64_t check_rows;
   std::int64_t check_columns;
@@ -186,28 +186,40 @@ class ProductsCheck {
     weigh_left<Operand>(a, rows.count(), p_.k, checks_.of(base_, g, span), at(0, plan_.panels + span, g, rows.begin),
                         at(1, plan_.panels + span, g, rows.begin));
   }
-  // A panel of finished rows, as stored.
-  void right(std::int64_t g, Range rows, std::int64_t panel, const float* c, std::int64_t stride, std::int64_t columns) const {
-    weigh_right(c, stride, rows.count(), columns, checks_.draw(base_, panel * panel_width), at(0, panel, g, rows.begin),
-                at(1, panel, g, rows.begin));
+  // Panels of finished rows, up to right_columns of one span, as stored.
+  void right(std::int64_t g, Range rows, Range panels, const float* c, std::int64_t stride, std::int64_t columns) const {
+    weigh_right(c, stride, rows.count(), columns, checks_.draw(base_, panels.begin * panel_width), at(0, panels.begin, g, rows.begin),
+                at(1, panels.begin, g, rows.begin));
+    for (std::int64_t panel = panels.begin + 1; panel < panels.end; ++panel) {  // the first one's sums are theirs too
+      for (const int half : {0, 1}) std::fill_n(at(half, panel, g, rows.begin), rows.count(), 0.0f);
+    }
   }
-  void end() const {
+  void end(Pool& pool) const {
     for (std::int64_t span = 0; span < checks_.spans; ++span) {
       const std::int64_t first = span * panels_per_span;
       const std::int64_t end = std::min(checks_.panels, first + panels_per_span);
       const Bounds bounds(p_.k, segment, std::min(span_columns, p_.n - span * span_columns));
       const float quick = bounds.quick();
-      for (std::int64_t g = 0; g < p_.count; ++g) {
-        const Range rows = p_.rows[g];
+      const auto compare = [&](std::int64_t g, Range rows) {
         compare_rows(at(0, first, g, rows.begin), at(1, first, g, rows.begin), end - first, scratch_.check_rows,
                      at(0, plan_.panels + span, g, rows.begin), at(1, plan_.panels + span, g, rows.begin), rows.count(), quick,
                      [&](std::int64_t i, Weighed got, Weighed expected) { second_look(g, rows.begin + i, span, got, expected, bounds); });
-      }
+      };
+      const std::int64_t parts = pieces(p_.rows.limit, compared_rows);
+      pool.ranges(p_.count * parts, 8, [&](std::int64_t begin, std::int64_t end_of, int) {
+        for (std::int64_t i = begin; i < end_of; ++i) {
+          const Range all = p_.rows[i / parts];
+          const Range rows{all.begin + i % parts * compared_rows, std::min(all.begin + (i % parts + 1) * compared_rows, all.end)};
+          if (rows.count() > 0) compare(i / parts, rows);
+        }
+      });
     }
     p_.inspection->count(0);
   }
 
  private:
+  static constexpr std::int64_t compared_rows = 256;  // at once, by one thread
+
   [[nodiscard]] float* at(int which, std::int64_t column, std::int64_t g, std::int64_t row) const {
     const std::int64_t i = p_.rows.offsets == nullptr ? g * p_.rows.limit + row : row;
     return scratch_.weighed + (which * scratch_.check_columns + column) * scratch_.check_rows + i;
@@ -349,9 +361,9 @@ class ProductsRound {
       a = {reinterpret_cast<const std::byte*>(converted), plan_.steps * 4};
     }
     const bool few = !p_.b_packed && all_rows.count() <= few_rows;
-    Block at{g, rows, a, inspected() && p_.c_bf16 ? scratch_.unrounded + thread * plan_.blocks.rows * panel_width : nullptr};
-    for (std::int64_t panel = first_panel; panel < std::min(first_panel + per_block, panels.end); ++panel) {
-      if (check_ != nullptr) check_->left(g, rows, panel);
+    Block at{g, rows, a, first_panel, inspected() && p_.c_bf16 ? scratch_.unrounded + thread * plan_.blocks.rows * right_columns : nullptr};
+    const std::int64_t end = std::min(first_panel + per_block, panels.end);
+    for (std::int64_t panel = first_panel; panel < end; ++panel) {
       if (few) {
         multiply_unpacked(at, columns_of(panel));
       } else if (shared(g)) {
@@ -364,7 +376,11 @@ class ProductsRound {
         pack(g, panel, {0, plan_.steps}, own);
         multiply_panel(at, columns_of(panel), {own, round_up(columns_of(panel).count(), lanes)}, {});
       }
-      if (inspected()) look_at(at, panel);
+      if (check_ != nullptr) check_->left(g, rows, panel);  // rows that multiplying brought into a cache
+      const bool last = panel + 1 == end || (panel + 1) % panels_per_span == 0 || panel + 1 - at.unseen == right_columns / panel_width;
+      if (!inspected() || !last) continue;
+      look_at(at, {at.unseen, panel + 1});
+      at.unseen = panel + 1;
     }
   }
 
@@ -373,30 +389,31 @@ class ProductsRound {
     std::int64_t group;
     Range rows;
     Matrix a;
-    float* unrounded;  // a panel's sums go here first: [rows][panel_width]
+    std::int64_t unseen;  // the first panel that is made but not looked at
+    float* unrounded;     // sums go here first, until they are looked at: [rows][right_columns]
   };
 
   [[nodiscard]] bool inspected() const { return check_ != nullptr || aim_ != nullptr; }
 
   [[nodiscard]] Output output(const Block& block, std::int64_t row, int rows, Range columns) const {
     if (block.unrounded != nullptr) {
-      float* to = block.unrounded + (row - block.rows.begin) * panel_width + columns.begin % panel_width;
-      return {to, panel_width, columns.count(), rows, false};
+      float* to = block.unrounded + (row - block.rows.begin) * right_columns + columns.begin - block.unseen * panel_width;
+      return {to, right_columns, columns.count(), rows, false};
     }
     const std::int64_t at = block.group * p_.c_group + row * p_.c_stride + columns.begin;
     float* to = p_.c_bf16 ? reinterpret_cast<float*>(reinterpret_cast<std::uint16_t*>(p_.c) + at) : p_.c + at;
     return {to, p_.c_stride, columns.count(), rows, p_.c_bf16};
   }
 
-  // After a panel: checks what was stored, and rounds what waits for that.
-  void look_at(const Block& block, std::int64_t panel) const {
-    const Range columns = columns_of(panel);
+  // Checks what was stored, and rounds what waits for that.
+  void look_at(const Block& block, Range panels) const {
+    const Range columns{columns_of(panels.begin).begin, columns_of(panels.end - 1).end};
     const Output c = output(block, block.rows.begin, 0, columns);
-    if (check_ != nullptr) check_->right(block.group, block.rows, panel, c.to, c.stride, columns.count());
+    if (check_ != nullptr) check_->right(block.group, block.rows, panels, c.to, c.stride, columns.count());
     if (block.unrounded == nullptr) return;
     auto* to = reinterpret_cast<std::uint16_t*>(p_.c) + block.group * p_.c_group + block.rows.begin * p_.c_stride + columns.begin;
     for (std::int64_t i = 0; i < block.rows.count(); ++i, to += p_.c_stride) {
-      const float* from = block.unrounded + i * panel_width;
+      const float* from = block.unrounded + i * right_columns;
       for (std::int64_t j = 0; j < columns.count(); j += lanes) {
         const int n = part(columns.count() - j);
         n == lanes ? store_bf16(to + j, load(from + j)) : store_bf16_first(to + j, load_first(from + j, n), n);
@@ -537,7 +554,7 @@ void products(const Products& p, Pool& pool, std::byte* workspace) {
     const Range round{first, std::min(first + plan.panels_at_once, panels)};
     ProductsRound<Chain>(p, plan, scratch, checked ? &check : nullptr, aim.strike == nullptr ? nullptr : &aim, round).run(pool);
   }
-  if (checked) check.end();
+  if (checked) check.end(pool);
 }
 
 // b as `products` packs it, all groups' panels one after another: [groups][panels][steps][panel_width]. None if it is read in place.

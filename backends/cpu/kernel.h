@@ -85,8 +85,8 @@ struct Kernel {
   // Bit k: the k-th input goes by rows, as every output does: rows [i, j) of the outputs (by their first axis) are made of rows [i, j) of
   // these inputs, and of the others as wholes, whatever rows there are besides. 0: the op does not go by rows.
   std::uint32_t by_rows = 0;
-  // Cheaper than a second run: whether results are what the inputs say, but for an error that harms nothing. Used where the op goes by rows
-  // and no result lies where an input does.
+  // Cheaper than a second run: whether results are what the inputs say, but for an error that harms nothing. Of an op that goes
+  // by rows; it is shown the inputs as they were.
   Disagreement (*agrees)(const Call& call) = nullptr;
 };
 

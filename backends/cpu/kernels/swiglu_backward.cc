@@ -33,19 +33,20 @@ Disagreement agrees(const Call& call) {
   const float* gate = call.in[0].f32();
   const float* up = call.in[1].f32();
   const float* dy = call.in[2].f32();
+  [[maybe_unused]] const Agreeing agreeing;
   Agreement dgate(call.out[0]);
   Agreement dup(call.out[1]);
-  vectors(call.in[0].count(), [&](std::int64_t i, int n) {
+  vectors(call.in[0].count(), [&](std::int64_t i, int n) __attribute__((always_inline)) {
     const F32 one = set1(1.0f);
     const F32 g = load_n(gate + i, n);
     const F32 d = load_n(dy + i, n);
+    const F32 u = load_n(up + i, n);
     const F32 s = rough_sigmoid(g);
-    const F32 least = set1(rough_sigmoid_least);
-    const F32 du = d * load_n(up + i, n);
-    dup.look(i, d * (g * s), magnitude_of(d * (g * least)), n);
+    dup.look(i, d * (g * s), least_of(d, g), n);
     // 1 + g (1 − s) is near zero where the sigmoid's own error is not.
-    const F32 slope = magnitude_of(du * s) * set1(0x1p-12f) + magnitude_of(du * least);
-    dgate.look(i, (du * s) * fma(g, one - s, one), slope * (one + magnitude_of(g)), n);
+    const F32 du = (d * u) * s;
+    const F32 slope = fma(magnitude_of(du), set1(0x1p-12f), least_of(d, u));
+    dgate.look(i, du * fma(g, one - s, one), fma(slope, magnitude_of(g), slope), n);
   });
   return dgate.holds() ? dup.as(1) : dgate.as(0);
 }
