@@ -7,6 +7,7 @@
 #include "bench/bench.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "data/task.h"
 #include "device/device.h"
 #include "model/family.h"
 #include "program/op.h"
@@ -91,6 +92,16 @@ Json list_keys() {
   return entries;
 }
 
+Json list_tasks() {
+  Json entries = Json::array();
+  for (const data::Task* task : data::all_tasks()) {
+    std::vector<std::string_view> options;
+    for (const data::TaskOption& option : data::task_options(*task)) options.push_back(option.name);
+    entries.push_back({{"name", task->name}, {"options", std::move(options)}, {"summary", task->summary}});
+  }
+  return entries;
+}
+
 struct Thing {
   std::string_view name;
   std::string_view summary;
@@ -106,6 +117,7 @@ constexpr Thing things[] = {
     {"keys", "of a training run's config", list_keys},
     {"ops", "of programs; docs/arithmetic.md defines each", list_ops},
     {"presets", "ready-made sizes for [model] preset", list_presets},
+    {"tasks", "problems with answers that can be verified", list_tasks},
 };
 
 std::string plain(const Json& value) {
@@ -164,7 +176,7 @@ Result<int> run(const Options& options) {
 extern const Command list;
 const Command list{
     .name = "list",
-    .summary = "List what there is of a thing: ops, backends, benches, families, presets, commands, dtypes, keys.",
+    .summary = "List what there is of a thing: ops, backends, benches, families, presets, tasks, commands, dtypes, keys.",
     .declare = [](App app) -> CommandBody {
       auto options = std::make_shared<Options>();
       app.add_option("THING", options->thing, "What to list; without it, what can be listed. config: the keys as Markdown");
