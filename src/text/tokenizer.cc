@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <unordered_map>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
+#include "text/characters.h"
 #include "text/chat.h"
 #include "text/fields.h"
+#include "text/piece_cache.h"
 #include "text/pre_tokenizer.h"
 #include "text/special_tokens.h"
 #include "text/tokenizer_file.h"
@@ -32,6 +35,7 @@ struct TokenizerParts {
   AddedTokenFinder first_round, second_round;  // not normalized, normalized
   PreTokenizer pre_tokenizer;
   Bpe bpe;
+  Characters characters;                                    // instead of the two above, where the tokens are single characters
   std::vector<std::int32_t> special_before, special_after;  // what post_processor puts around a text
   std::optional<std::int32_t> bos, eos, pad;
   std::string chat_template;
@@ -57,10 +61,16 @@ class Reader {
         parts_.name));
     TRY(read_header());
     TRY(read_normalizer());
-    TRY(read_decoder());
-    TRY(read_model());
-    TRY(read_added_tokens());
-    TRY_ASSIGN(parts_.pre_tokenizer, PreTokenizer::from_json(section("pre_tokenizer"), place("pre_tokenizer")));
+    if (is_characters_file(file_)) {
+      TRY(check_characters_file(file_, parts_.name));
+      TRY(read_characters());
+      TRY(read_added_tokens());
+    } else {
+      TRY(read_decoder());
+      TRY(read_model());
+      TRY(read_added_tokens());
+      TRY_ASSIGN(parts_.pre_tokenizer, PreTokenizer::from_json(section("pre_tokenizer"), place("pre_tokenizer")));
+    }
     TRY(read_post_processor(section("post_processor"), place("post_processor")));
     return {};
   }
@@ -120,7 +130,8 @@ class Reader {
     const Json& model = section("model");
     if (!model.is_object()) return input_error("{}: missing or not an object", name);
     const Json* type = model.find("type");
-    if (type != nullptr && *type != "BPE") return input_error("{}: type {} is not supported; BPE is", name, write_json(*type));
+    if (type != nullptr && *type != "BPE")
+      return input_error("{}: type {} is not supported; BPE is, and WordLevel of single characters", name, write_json(*type));
     TRY(only_fields(model,
                     {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback",
                      "ignore_merges", "vocab", "merges"},
@@ -153,7 +164,8 @@ class Reader {
     return {};
   }
 
-  Result<void> read_vocabulary(const Json& model, bool ignore_merges) {
+  // Calls token(spelling, id) for each token of the model, in the file's order.
+  Result<void> each_token(const Json& model, const std::function<Result<void>(const std::string&, std::int64_t)>& token) {
     const Json* vocabulary = model.find("vocab");
     if (vocabulary == nullptr || !vocabulary->is_object()) return input_error("{}: model: vocab is missing or not an object", parts_.name);
     for (const auto& [spelling, id] : vocabulary->items()) {
@@ -161,14 +173,28 @@ class Reader {
         return input_error("{}: {} has id {}; ids are 0 to {}", parts_.name, spelling, write_json(id), id_max);
       }
       if (spelling.empty()) return input_error("{}: model: vocab has an empty token", parts_.name);
-      std::optional<std::string> bytes = bytes_of_spelling(spelling);
-      const auto number = id.get<std::int64_t>();
-      const bool spelled = bytes.has_value();
-      if (spelled && ignore_merges && number >= 0)
-        parts_.bpe.whole_pieces.emplace(*bytes, static_cast<std::int32_t>(std::min(number, id_max)));
-      // A token with characters outside the byte alphabet never comes of merging; like Hugging Face, decode it as itself.
-      TRY(put(number, spelling, spelled ? *std::move(bytes) : spelling));
+      TRY(token(spelling, id.get<std::int64_t>()));
     }
+    vocabulary_size_ = vocabulary->size();
+    return {};
+  }
+
+  Result<void> read_characters() {
+    return each_token(section("model"), [&](const std::string& spelling, std::int64_t id) -> Result<void> {
+      TRY(put(id, spelling, spelling));
+      if (character_length(spelling, 0) == spelling.size()) parts_.characters.add(spelling, static_cast<std::int32_t>(id));
+      return {};
+    });
+  }
+
+  Result<void> read_vocabulary(const Json& model, bool ignore_merges) {
+    TRY(each_token(model, [&](const std::string& spelling, std::int64_t id) {
+      std::optional<std::string> bytes = bytes_of_spelling(spelling);
+      const bool spelled = bytes.has_value();
+      if (spelled && ignore_merges && id >= 0) parts_.bpe.whole_pieces.emplace(*bytes, static_cast<std::int32_t>(std::min(id, id_max)));
+      // A token with characters outside the byte alphabet never comes of merging; like Hugging Face, decode it as itself.
+      return put(id, spelling, spelled ? *std::move(bytes) : spelling);
+    }));
     for (std::size_t byte = 0; byte < 256; ++byte) {
       const std::string& character = byte_characters()[byte];
       const auto found = parts_.ids.find(character);
@@ -178,7 +204,6 @@ class Reader {
       }
       parts_.bpe.byte_ids[byte] = found->second;
     }
-    vocabulary_size_ = vocabulary->size();
     return {};
   }
 
@@ -406,32 +431,6 @@ Json make_config(const TokenizerParts& parts) {
   return config;
 }
 
-// Pieces met again in one text are copied from where their ids already stand. Direct-mapped: a newcomer takes the place.
-class PieceCache {
- public:
-  explicit PieceCache(bool on) : entries_(on ? std::size_t{1} << 13 : 0) {}
-
-  bool copy(std::string_view piece, std::vector<std::int32_t>& ids) {
-    if (entries_.empty() || piece.size() > 64) return false;
-    const Entry& entry = entries_[slot(piece)];
-    if (entry.piece != piece) return false;
-    for (std::size_t i = 0; i < entry.count; ++i) ids.push_back(ids[entry.begin + i]);
-    return true;
-  }
-  void remember(std::string_view piece, std::size_t begin, std::size_t count) {
-    if (!entries_.empty() && piece.size() <= 64) entries_[slot(piece)] = {piece, begin, count};
-  }
-
- private:
-  struct Entry {
-    std::string_view piece;
-    std::size_t begin = 0, count = 0;
-  };
-  std::size_t slot(std::string_view piece) const { return std::hash<std::string_view>()(piece) & (entries_.size() - 1); }
-
-  std::vector<Entry> entries_;
-};
-
 constexpr std::size_t worth_caching_bytes = 4096;  // below, clearing the cache costs more than it saves
 
 }  // namespace
@@ -451,11 +450,19 @@ Result<Tokenizer> Tokenizer::from_json(std::string json, std::string_view name) 
 }
 
 Tokenizer Tokenizer::bytes() {
-  return own_tokenizer({});
+  return own_tokenizer(make_tokenizer_json({}));
+}
+
+Tokenizer Tokenizer::characters() {
+  return own_tokenizer(make_characters_json());
 }
 
 Tokenizer own_tokenizer(const std::vector<Merge>& merges) {
-  auto parts = read_parts(make_tokenizer_json(merges), "tokenizer.json");
+  return own_tokenizer(make_tokenizer_json(merges));
+}
+
+Tokenizer own_tokenizer(std::string json) {
+  auto parts = read_parts(std::move(json), "tokenizer.json");
   CHECK(parts.ok(), "{}", parts.error().message);
   parts.value()->chat_template = jinja_template(ChatFormat::v3_1);
   return Tokenizer(std::move(parts).value());
@@ -498,12 +505,15 @@ Result<std::vector<std::int32_t>> Tokenizer::encode(std::string_view text, Encod
       for (const Cut& second : second_cuts) {
         if (second.id >= 0) {
           ids.push_back(second.id);
+        } else if (!parts.characters.empty()) {
+          TRY(parts.characters.encode(second.text, text, ids));
         } else {
           TRY(parts.pre_tokenizer.split({second.text, newer}, regex_scratch, encode_piece));
         }
       }
     }
     position = end;
+    if (position < text.size() && !parts.characters.empty()) return parts.characters.encode(text.substr(position), text, ids).error();
     if (position < text.size()) ids.push_back(parts.bpe.byte_ids[static_cast<unsigned char>(text[position++])]);
   }
   if (options.add_special) ids.insert(ids.end(), parts.special_after.begin(), parts.special_after.end());

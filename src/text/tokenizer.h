@@ -1,4 +1,4 @@
-// Byte-level BPE as Hugging Face's tokenizer.json describes it: text → ids → the same bytes again.
+// Byte-level BPE, or single characters (characters.h), as Hugging Face's tokenizer.json describes it: text → ids → the same bytes again.
 //
 // The order is Hugging Face's: added tokens are cut out first, what is left is split by the pre-tokenizer's regexes, and every piece is
 // merged by rank. Supported is what DeepSeek's files (and GPT-2's, StarCoder's, Llama 3's) use; a file with any other part is refused by
@@ -29,6 +29,7 @@ class Tokenizer;
 
 // For godwit's own files; see tokenizer_file.h.
 [[nodiscard]] Tokenizer own_tokenizer(const std::vector<std::pair<std::string, std::string>>& merges);
+[[nodiscard]] Tokenizer own_tokenizer(std::string json);
 
 // A handle to immutable parts: copying is cheap, every member is const and may be called from many threads at once.
 class Tokenizer {
@@ -42,8 +43,12 @@ class Tokenizer {
   // 256 bytes and DeepSeek's control tokens (special_tokens.h), no merges: ids 0–2 are BOS, EOS and pad, 3–258 the bytes.
   [[nodiscard]] static Tokenizer bytes();
 
+  // 64 ids in all: DeepSeek's control tokens around single characters (own_characters in tokenizer_file.h), for small models.
+  [[nodiscard]] static Tokenizer characters();
+
   // Bytes that are not UTF-8 are kept: the text is cut there and each such byte becomes its byte token. Fails only where one of the file's
-  // own regexes exceeds its matching limit on this text; DeepSeek's do not.
+  // own regexes exceeds its matching limit on this text (DeepSeek's do not), and, where tokens are single characters, on a character that
+  // has none: it is named, with its place.
   [[nodiscard]] Result<std::vector<std::int32_t>> encode(std::string_view text, EncodeOptions options = {}) const;
 
   // The bytes of the ids one after another; not necessarily UTF-8. An id without a token is an input error. With keep_special = false
@@ -73,7 +78,7 @@ class Tokenizer {
   [[nodiscard]] Result<void> save(const std::filesystem::path& directory, std::optional<std::int64_t> model_max_length = {}) const;
 
  private:
-  friend Tokenizer own_tokenizer(const std::vector<std::pair<std::string, std::string>>& merges);
+  friend Tokenizer own_tokenizer(std::string json);
   explicit Tokenizer(std::shared_ptr<const TokenizerParts> parts) : parts_(std::move(parts)) {}
   std::shared_ptr<const TokenizerParts> parts_;
 };

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "text/characters.h"
 #include "text/special_tokens.h"
 #include "text/utf8.h"
 
@@ -13,6 +14,19 @@ namespace {
 Json added_token(std::size_t id, std::string_view content, bool special) {
   return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
           {"rstrip", false}, {"normalized", false}, {"special", special}};
+}
+
+// BOS, EOS and pad are the first ids, the others count on from `first`.
+Json added_tokens(std::size_t first) {
+  Json added = Json::array();
+  added.push_back(added_token(0, bos_token, true));
+  added.push_back(added_token(1, eos_token, true));
+  added.push_back(added_token(2, pad_token, true));
+  added.push_back(added_token(first, user_token, true));
+  added.push_back(added_token(first + 1, assistant_token, true));
+  added.push_back(added_token(first + 2, think_begin_token, false));  // not special: whoever hides special tokens still sees the thinking
+  added.push_back(added_token(first + 3, think_end_token, false));
+  return added;
 }
 
 Json split(std::string_view regex) {
@@ -49,16 +63,7 @@ std::string make_tokenizer_json(const std::vector<Merge>& merges) {
     add(a + b);
   }
 
-  Json added = Json::array();
-  added.push_back(added_token(0, bos_token, true));
-  added.push_back(added_token(1, eos_token, true));
-  added.push_back(added_token(2, pad_token, true));
-  std::size_t id = tokens.size();
-  added.push_back(added_token(id++, user_token, true));
-  added.push_back(added_token(id++, assistant_token, true));
-  added.push_back(added_token(id++, think_begin_token, false));  // not special: whoever hides special tokens still sees the thinking
-  added.push_back(added_token(id++, think_end_token, false));
-
+  const Json added = added_tokens(tokens.size());
   Json vocabulary = Json::object();
   for (std::size_t i = 0; i < tokens.size(); ++i) vocabulary.add(tokens[i], i);
 
@@ -83,6 +88,23 @@ std::string make_tokenizer_json(const std::vector<Merge>& merges) {
         {"ignore_merges", false},
         {"vocab", std::move(vocabulary)},
         {"merges", std::move(merge_lines)}}}};
+  return write_json(file, 2) + "\n";
+}
+
+std::string make_characters_json() {
+  Json vocabulary = Json::object();
+  std::size_t id = 0;
+  for (const std::string_view special : {bos_token, eos_token, pad_token}) vocabulary.add(std::string(special), id++);
+  for (const char character : own_characters) vocabulary.add(std::string(1, character), id++);
+  const Json file{{"version", "1.0"},
+                  {"truncation", nullptr},
+                  {"padding", nullptr},
+                  {"added_tokens", added_tokens(id)},
+                  {"normalizer", nullptr},
+                  {"pre_tokenizer", characters_pre_tokenizer()},
+                  {"post_processor", nullptr},  // as above
+                  {"decoder", characters_decoder()},
+                  {"model", {{"type", "WordLevel"}, {"vocab", std::move(vocabulary)}, {"unk_token", "<unknown>"}}}};
   return write_json(file, 2) + "\n";
 }
 

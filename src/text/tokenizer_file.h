@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,12 @@ using Merge = std::pair<std::string, std::string>;
 // Ids: BOS, EOS and pad, the 256 bytes in the order of their characters' code points, the merged tokens in order, then <｜User｜>,
 // <｜Assistant｜>, <think> and </think>. A merge whose bytes are a token already adds none.
 [[nodiscard]] std::string make_tokenizer_json(const std::vector<Merge>& merges);
+
+// The characters of Tokenizer::characters(), in the order of their ids: with seven control tokens 64 ids.
+inline constexpr std::string_view own_characters = "\n !&()*+,-./0123456789:;<=>?[]abcdefghijklmnopqrstuvwxyz|";
+
+// Ids: BOS, EOS and pad, the characters, then the other control tokens as above.
+[[nodiscard]] std::string make_characters_json();
 
 // own_tokenizer (tokenizer.h) is the tokenizer of that file, with DeepSeek-V3.1's chat template.
 

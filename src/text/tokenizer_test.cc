@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "text/chat.h"
+#include "text/tokenizer_file.h"
 
 namespace godwit::text {
 namespace {
@@ -141,15 +142,50 @@ TEST(Tokenizer, ByteTokenizerIsBytesAndControlTokens) {
   }
 }
 
+TEST(Tokenizer, CharacterTokenizerGivesEveryCharacterBackAndRefusesOthers) {
+  const Tokenizer tokenizer = Tokenizer::characters();
+  EXPECT_EQ(tokenizer.vocab_size(), 64);
+  EXPECT_EQ(tokenizer.bos(), 0);
+  EXPECT_EQ(tokenizer.eos(), 1);
+  EXPECT_EQ(tokenizer.pad(), 2);
+  std::vector<std::int32_t> all;
+  for (const char character : own_characters) {
+    const auto ids = tokenizer.encode(std::string(1, character)).value();
+    ASSERT_EQ(ids.size(), 1u) << character;
+    EXPECT_EQ(ids[0], 3 + static_cast<std::int32_t>(all.size()));
+    EXPECT_EQ(tokenizer.token_bytes(ids[0]), std::string(1, character));
+    EXPECT_FALSE(tokenizer.is_special(ids[0]));
+    all.push_back(ids[0]);
+  }
+  EXPECT_EQ(tokenizer.encode(own_characters).value(), all);
+  EXPECT_EQ(tokenizer.decode(all).value(), own_characters);
+  EXPECT_EQ(tokenizer.encode("3+4=<think>7</think>7").value().size(), 8u);
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode("3+4=<think>7</think>7").value()).value(), "3+4=<think>7</think>7");
+  EXPECT_EQ(tokenizer.encode("<think>", {.added_tokens = false}).value().size(), 7u);
+  EXPECT_TRUE(tokenizer.encode("").value().empty());
+  const auto error = [&](std::string_view text) {
+    const auto ids = tokenizer.encode(text);
+    EXPECT_FALSE(ids.ok()) << text;
+    return ids.ok() ? "" : ids.error().message;
+  };
+  EXPECT_EQ(error("1 + A").substr(0, 100),
+            "'A' (U+0041) at line 1, column 5 of the text (behind \"1 + \") is not one of the tokenizer's 57 charac");
+  EXPECT_TRUE(error("ab\n<think>é").starts_with("'é' (U+00E9) at line 2, column 8 of the text"));
+  EXPECT_TRUE(error("é=\xFF").starts_with("'é' (U+00E9) at line 1, column 1 of the text is"));
+  EXPECT_TRUE(error("0=\xFF").starts_with("the byte 0xFF, which is not UTF-8 at line 1, column 3"));
+  EXPECT_TRUE(error("\t").starts_with("a tab at line 1"));
+  EXPECT_FALSE(error(std::string(100000, 'a') + "A").empty());
+}
+
 TEST(Tokenizer, SavedAndLoadedAgainIsTheSame) {
   const fs::path directory = fs::path(testing::TempDir()) / "godwit_tokenizer_test";
-  for (const Tokenizer& tokenizer : {golden_tokenizer(), Tokenizer::bytes()}) {
+  for (const Tokenizer& tokenizer : {golden_tokenizer(), Tokenizer::bytes(), Tokenizer::characters()}) {
     ASSERT_TRUE(tokenizer.save(directory, 4096).ok());
     const Tokenizer again = Tokenizer::load(directory).value();
     EXPECT_EQ(again.json(), tokenizer.json());
     EXPECT_EQ(again.chat_template(), tokenizer.chat_template());
     EXPECT_EQ(again.bos(), tokenizer.bos());
-    EXPECT_EQ(again.encode("The quick <think>").value(), tokenizer.encode("The quick <think>").value());
+    EXPECT_EQ(again.encode("the quick <think>").value(), tokenizer.encode("the quick <think>").value());
     const Json config = parse_json(read_file(directory / "tokenizer_config.json").value(), "config").value();
     EXPECT_EQ(config["tokenizer_class"], "PreTrainedTokenizerFast");
     EXPECT_EQ(config["model_max_length"], 4096);
@@ -332,6 +368,28 @@ TEST(Tokenizer, UnsupportedOrBrokenFilesAreRefusedByName) {
   EXPECT_FALSE(Tokenizer::from_json("[]", "list").ok());
   EXPECT_FALSE(Tokenizer::from_json("", "nothing").ok());
   EXPECT_FALSE(Tokenizer::load("/nonexistent/directory").ok());
+}
+
+TEST(Tokenizer, WordLevelIsReadForSingleCharactersOnly) {
+  const std::vector<Hostile> cases{
+      {"pre_tokenizer is null; with a WordLevel model only", [](Json& f) { f["pre_tokenizer"] = nullptr; }},
+      {"[a-z]", [](Json& f) { f["pre_tokenizer"]["pattern"]["Regex"] = "[a-z]"; }},
+      {"decoder is missing", [](Json& f) { f.erase("decoder"); }},
+      {"the token word is neither one character nor an added token", [](Json& f) { f["model"]["vocab"].add("word", 70); }},
+      {"unk_token ? is in the vocabulary", [](Json& f) { f["model"]["unk_token"] = "?"; }},
+      {"surprise", [](Json& f) { f["model"]["surprise"] = 1; }},
+      {"vocab is missing", [](Json& f) { f["model"].erase("vocab"); }},
+      {"both have id 5", [](Json& f) { f["model"]["vocab"]["a"] = 5; }},
+      {"has id -1", [](Json& f) { f["model"]["vocab"]["a"] = -1; }},
+      {"post_processor", [](Json& f) { f["post_processor"] = 1; }},
+  };
+  for (const Hostile& each : cases) {
+    Json file = parse_json(Tokenizer::characters().json(), "characters").value();
+    each.break_it(file);
+    const auto tokenizer = Tokenizer::from_json(write_json(file), "file");
+    ASSERT_FALSE(tokenizer.ok()) << each.what;
+    EXPECT_NE(tokenizer.error().message.find(each.what), std::string::npos) << tokenizer.error().message;
+  }
 }
 
 TEST(Tokenizer, ARegexThatBacktracksWithoutEndIsAnErrorNotAHang) {

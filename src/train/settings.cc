@@ -25,8 +25,9 @@ std::vector<ConfigKey> config_keys() {
       {.section = "tokenizer",
        .key = "kind",
        .type = T::text,
-       .choices = {"bytes"},
-       .description = "`bytes`: 256 byte tokens and DeepSeek's special tokens."},
+       .choices = {"bytes", "characters"},
+       .description = "`bytes`: 256 byte tokens and DeepSeek's special tokens; `characters`: 57 single characters and the same, 64 ids in "
+                      "all, for small models on tasks."},
       {.section = "tokenizer", .key = "digest", .type = T::text, .description = "Written by the run: SHA-256 of tokenizer.json."},
 
       {.section = "optimizer",

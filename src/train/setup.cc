@@ -37,7 +37,10 @@ Result<std::optional<text::Tokenizer>> open_tokenizer(const Config& config, cons
     TRY_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::load(config.text("tokenizer", "path")));
     return std::optional(std::move(tokenizer));
   }
-  if (kind) return std::optional(text::Tokenizer::bytes());
+  if (kind) {
+    const bool characters = config.text("tokenizer", "kind") == "characters";
+    return std::optional(characters ? text::Tokenizer::characters() : text::Tokenizer::bytes());
+  }
   if (init) {
     TRY_ASSIGN(auto tokenizer, init->tokenizer());
     if (tokenizer) return tokenizer;
