@@ -164,6 +164,9 @@ Result<Json> checked(const Declarations& declarations, const ConfigKey& key, Jso
       }
       return value;
     }
+    case ConfigType::table:
+      if (!value.is_object()) return wanted(origin, value, "a table, { name = value, … },");
+      return value;
     case ConfigType::tables:
       break;
   }

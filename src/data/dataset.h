@@ -23,6 +23,7 @@ namespace godwit::data {
 struct Sample {
   std::vector<std::int32_t> ids;
   std::vector<std::uint8_t> labelled;  // by prediction t: 1 if it counts in the loss
+  std::uint64_t index = 0;             // its place in the stream, where the stream is one of prompts
 
   [[nodiscard]] std::int64_t predictions() const { return static_cast<std::int64_t>(ids.size()) - 1; }
 };

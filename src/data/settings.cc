@@ -81,7 +81,6 @@ std::vector<ConfigKey> config_keys() {
       {.section = "data",
        .key = "kind",
        .type = T::text,
-       .required = true,
        .choices = kind_names(),
        .description = "`text`: files of text; `ids`: rows of token ids, in order, wrapping; `mix`: weighted `parts`."},
       {.section = "data",

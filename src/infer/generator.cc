@@ -17,8 +17,6 @@ using program::TensorId;
 constexpr std::int64_t prefill_rows_least = 16;
 // Beyond this many rows a product of matrices gains nothing from more of them.
 constexpr std::int64_t prefill_rows_shared = 512;
-// Prepared programs kept: each holds its own bf16 and packed copies of the weights.
-constexpr std::size_t programs_max = 6;
 
 Result<void> write(device::Executable& executable, const char* name, const std::vector<std::int32_t>& values) {
   return executable.write(executable.program().find(name), std::span<const std::int32_t>(values));
@@ -154,8 +152,8 @@ Result<device::Executable*> Generator::executable(Key key) {
     programs_.splice(programs_.begin(), programs_, known);
     return &programs_.front().second;
   }
-  if (programs_.size() == programs_max) programs_.pop_back();
-  TRY_ASSIGN(device::Executable made, prepare(device_, model_, weights_, make_program(key), [&](device::Executable& executable) {
+  if (programs_.size() >= options_.programs) programs_.pop_back();
+  TRY_ASSIGN(device::Executable made, prepare(device_, model_, *weights_, make_program(key), [&](device::Executable& executable) {
                for (const auto& [name, offset] : cache_offsets_) executable.bind(executable.program().find(name), caches_, offset);
              }));
   programs_.emplace_front(key, std::move(made));
@@ -166,6 +164,18 @@ Result<void> Generator::weights_changed() {
   CHECK(live_ == 0, "the weights changed under {} live streams", live_);
   for (auto& entry : programs_) TRY(entry.second.refresh());
   return {};
+}
+
+Result<void> Generator::use(const Weights& weights) {
+  weights_ = &weights;
+  for (auto& entry : programs_) weights.bind(entry.second);
+  return weights_changed();
+}
+
+void Generator::abandon() {
+  queue_.clear();
+  for (std::optional<Stream>& stream : streams_) stream.reset();
+  live_ = 0;
 }
 
 std::vector<const device::Executable*> Generator::executables() const {

@@ -64,6 +64,8 @@ struct GeneratorOptions {
   bool absorbed = false;      // the latent cache: smaller, equal to the expanded form within docs/arithmetic.md's bound
   std::int64_t streams = 8;   // answered at once
   std::int64_t capacity = 0;  // prompt and answer together; at most the model's context
+  // Prepared programs kept, one for each power of two of rows: each may hold bf16 and packed copies of the weights of its own.
+  std::size_t programs = 6;
 };
 
 // Ids that are none of the model's, an empty prompt, prompt + max_tokens beyond `context`, options out of range: an input error with the
@@ -99,6 +101,10 @@ class Generator {
 
   // The weights have changed in place: call it before the next step. No stream may be live.
   [[nodiscard]] Result<void> weights_changed();
+  // From now on these weights, of the same model; the same holds.
+  [[nodiscard]] Result<void> use(const Weights& weights);
+  // Gives up whatever is queued or live.
+  void abandon();
   // The programs prepared so far, for whoever reads their ops' times.
   [[nodiscard]] std::vector<const device::Executable*> executables() const;
 
@@ -118,7 +124,7 @@ class Generator {
 
   Generator(device::Device& device, const model::Model& model, const Weights& weights, const GeneratorOptions& options,
             std::optional<text::Tokenizer> tokenizer)
-      : device_(device), model_(model), weights_(weights), options_(options), tokenizer_(std::move(tokenizer)) {}
+      : device_(device), model_(model), weights_(&weights), options_(options), tokenizer_(std::move(tokenizer)) {}
 
   [[nodiscard]] Result<void> allocate_caches();
   [[nodiscard]] program::Program make_program(Key key) const;
@@ -130,7 +136,7 @@ class Generator {
 
   device::Device& device_;
   const model::Model& model_;
-  const Weights& weights_;
+  const Weights* weights_;
   GeneratorOptions options_;
   std::optional<text::Tokenizer> tokenizer_;
   device::Buffer caches_;

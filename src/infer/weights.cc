@@ -1,5 +1,7 @@
 #include "infer/weights.h"
 
+#include <utility>
+
 #include "infer/memory.h"
 
 namespace godwit::infer {
@@ -26,10 +28,17 @@ Result<Weights> Weights::load(device::Device& device, const model::Model& model,
   return weights;
 }
 
+Weights Weights::over(const device::Buffer& buffer, std::unordered_map<std::string, std::int64_t> offsets) {
+  Weights weights;
+  weights.elsewhere_ = &buffer;
+  weights.offsets_ = std::move(offsets);
+  return weights;
+}
+
 void Weights::bind(device::Executable& executable) const {
   for (const auto& [name, offset] : offsets_) {
     const program::TensorId id = executable.program().find(name);
-    if (id != program::TensorId::none) executable.bind(id, buffer_, offset);
+    if (id != program::TensorId::none) executable.bind(id, buffer(), offset);
   }
 }
 

@@ -28,13 +28,18 @@ class Weights {
     return load(device, source.model(), [&](std::size_t index, std::span<float> values) { return source.read(index, values); });
   }
 
+  // Weights that lie in somebody else's buffer, which outlives them: offsets by the parameter's name.
+  [[nodiscard]] static Weights over(const device::Buffer& buffer, std::unordered_map<std::string, std::int64_t> offsets);
+
   // Binds every parameter the executable's program names.
   void bind(device::Executable& executable) const;
-  [[nodiscard]] std::int64_t bytes() const { return buffer_.bytes(); }
+  [[nodiscard]] std::int64_t bytes() const { return buffer().bytes(); }
 
  private:
   Weights() = default;
+  [[nodiscard]] const device::Buffer& buffer() const { return elsewhere_ != nullptr ? *elsewhere_ : buffer_; }
   device::Buffer buffer_;
+  const device::Buffer* elsewhere_ = nullptr;
   std::unordered_map<std::string, std::int64_t> offsets_;
 };
 

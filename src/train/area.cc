@@ -21,7 +21,7 @@ struct Counts {  // first of what follows
 }  // namespace
 
 std::int64_t area_bytes(std::int64_t samples, std::int64_t predictions_max, std::size_t cursor_length) {
-  const std::int64_t sample = 8 + (predictions_max + 1) * 4 + predictions_max;
+  const std::int64_t sample = 16 + (predictions_max + 1) * 4 + predictions_max;
   return static_cast<std::int64_t>(sizeof(Header) + sizeof(Counts) + cursor_length * 8) + samples * sample;
 }
 
@@ -38,6 +38,7 @@ void write_area(std::span<std::byte> memory, std::span<const data::Sample> sampl
   for (const data::Sample& sample : samples) {
     const std::uint64_t ids = sample.ids.size();
     put(&ids, sizeof ids);
+    put(&sample.index, sizeof sample.index);
     put(sample.ids.data(), sample.ids.size() * 4);
     put(sample.labelled.data(), sample.labelled.size());
   }
@@ -69,6 +70,7 @@ Result<Area> read_area(std::span<const std::byte> memory) {
     std::uint64_t ids = 0;
     take(&ids, sizeof ids);
     data::Sample sample;
+    take(&sample.index, sizeof sample.index);
     sample.ids.resize(ids);
     sample.labelled.resize(ids == 0 ? 0 : ids - 1);
     take(sample.ids.data(), ids * 4);

@@ -39,18 +39,23 @@ std::optional<Committed> find_committed(const store::Journal::Content& journal, 
 class Replica {
  public:
   // Nothing large is allocated before prepare; the device outlives the replica.
-  explicit Replica(const Setup& setup) : setup_(setup), engine_(*setup.model, setup.settings, setup.dataset->predictions_max(), false) {}
+  explicit Replica(const Setup& setup) : setup_(setup), engine_(*setup.model, setup.program_settings(), setup.predictions_max(), false) {}
 
   [[nodiscard]] Result<void> prepare(device::Device& device) {
     TRY_ASSIGN(state_, State::create(device, *setup_.model, setup_.dataset->begin().values.size()));
-    return engine_.prepare(device, *state_);
+    TRY(engine_.prepare(device, *state_));
+    if (!setup_.roll_outs) return {};
+    roll_out_ = setup_.roll_outs->roll_out();
+    const device::Buffer* const states[] = {&state_->buffer()};
+    return roll_out_->prepare(device, states, state_->layout().weights());
   }
   [[nodiscard]] State& state() { return *state_; }
   [[nodiscard]] const Engine& engine() const { return engine_; }
   [[nodiscard]] std::vector<std::byte> copy() const { return {state_->base(), state_->base() + state_->layout().bytes()}; }
   [[nodiscard]] Result<void> set(std::span<const std::byte> bytes) {
     std::memcpy(state_->base(), bytes.data(), bytes.size());
-    return engine_.state_changed();
+    TRY(engine_.state_changed());
+    return roll_out_ ? roll_out_->use(0) : Result<void>();
   }
   [[nodiscard]] Digest digest(int threads) const { return store::digest_state(state_->list(), threads); }
 
@@ -59,7 +64,15 @@ class Replica {
     data::Cursor cursor = state_->cursor();
     TRY_ASSIGN(const std::vector<data::Sample> samples, setup_.dataset->next(cursor, setup_.settings.run.batch));
     std::optional<Proposal> proposal;
-    if (!skip) {
+    if (!skip && roll_out_) {
+      TRY_ASSIGN(Engine::Rolled rolled, engine_.propose_rolled(*setup_.roll_outs, *roll_out_, samples, interrupted));
+      proposal = std::move(rolled.proposal);
+      if (!rolled.step.silent) {
+        TRY(engine_.gradient_norm(rolled.step.mean));
+        TRY(engine_.apply());
+        TRY(roll_out_->use(0));
+      }
+    } else if (!skip) {
       TRY_ASSIGN(proposal, engine_.propose(samples, interrupted));
       TRY(engine_.gradient_norm());
       TRY(engine_.apply());
@@ -73,6 +86,7 @@ class Replica {
   const Setup& setup_;
   std::unique_ptr<State> state_;
   Engine engine_;
+  std::unique_ptr<RollOut> roll_out_;  // where the model writes its own samples
 };
 
 // The newest good checkpoint up to step `last`, or the run's beginning. Returns its step.
@@ -145,7 +159,7 @@ Result<Audit> audit(const AuditOptions& options) {
   const auto keys = all_config_keys();
   const auto sections = open_config_sections();
   TRY_ASSIGN(Config config, Config::load(run.config(), {}, keys, sections));
-  TRY_ASSIGN(const Setup setup, make_setup(std::move(config), run, {}, options.interrupted));
+  TRY_ASSIGN(const Setup setup, make_setup(std::move(config), run, {}, options.interrupted, options.open_roll_outs));
 
   TRY_ASSIGN(const auto device, device::Device::open(options.device));
   Replica replica(setup);
@@ -184,7 +198,7 @@ Result<Audit> audit(const AuditOptions& options) {
 
   // The step by the references.
   const auto& programs = replica.engine().programs();
-  const std::int64_t passes = (setup.settings.run.batch + programs.micro_batch() - 1) / programs.micro_batch();
+  const std::int64_t passes = (programs.settings().run.batch + programs.micro_batch() - 1) / programs.micro_batch();
   const std::size_t ops = programs.training.nodes.size() * static_cast<std::size_t>(passes) + programs.norm.nodes.size() +
                           programs.update.nodes.size() + programs.join.nodes.size() * static_cast<std::size_t>(passes - 1);
   std::size_t done = 0;

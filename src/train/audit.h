@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "device/device.h"
 #include "device/lockstep.h"
+#include "train/roll_out.h"
 
 namespace godwit::train {
 
@@ -18,6 +19,7 @@ struct AuditOptions {
   std::filesystem::path directory;
   std::uint64_t step = 0;
   device::DeviceOptions device;                                         // that replays the steps before it
+  OpenRollOuts open_roll_outs;                                          // for a run with [rl]
   std::function<void(double share, const std::string& text)> progress;  // may be empty
   std::function<bool()> interrupted = [] { return false; };
 };

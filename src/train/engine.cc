@@ -34,6 +34,21 @@ Result<Proposal> Engine::propose(std::span<const data::Sample> samples, const st
   return programs_.read(root_.host(), counts.next);
 }
 
+Result<Engine::Rolled> Engine::propose_rolled(const RollOuts& roll_outs, RollOut& roll_out, std::span<const data::Sample> prompts,
+                                              const std::function<bool()>& interrupted) {
+  const std::int64_t stride = record_stride(&roll_outs);
+  std::vector<std::byte> bytes(prompts.size() * static_cast<std::size_t>(stride));
+  TRY(train::propose_rolled(proposer_, roll_out, prompts, root(), bytes, [](bool) {}, interrupted));
+  std::vector<const std::byte*> records;
+  for (std::size_t i = 0; i < prompts.size(); ++i) records.push_back(bytes.data() + i * static_cast<std::size_t>(stride));
+  Rolled rolled;
+  rolled.step = roll_outs.read(records);
+  rolled.proposal = programs_.read(root_.host(), rolled.step.tokens);
+  rolled.proposal.loss *= rolled.step.mean;
+  if (rolled.step.silent) rolled.proposal.loss = 0;
+  return rolled;
+}
+
 Result<std::vector<float>> Engine::read_gradient(const std::string& parameter) const {
   const std::string name = "grad." + parameter;
   for (const Programs::Summed& summed : programs_.summed()) {

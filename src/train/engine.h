@@ -10,6 +10,7 @@
 #include "train/gradient.h"
 #include "train/optimizer.h"
 #include "train/programs.h"
+#include "train/rolled_proposal.h"
 
 namespace godwit::train {
 
@@ -31,8 +32,15 @@ class Engine {
 
   // Computes the gradient of a step's samples. `interrupted` is asked between passes; true gives the step up with ErrorKind::stopped.
   [[nodiscard]] Result<Proposal> propose(std::span<const data::Sample> samples, const std::function<bool()>& interrupted);
-  // Norm of the proposed gradient; NaN or infinite if it must not be applied.
-  [[nodiscard]] Result<float> gradient_norm() { return optimizer_.norm(root()); }
+  // The same where the model writes the samples: what its step's records say comes along.
+  struct Rolled {
+    Proposal proposal;
+    RollOuts::Step step;
+  };
+  [[nodiscard]] Result<Rolled> propose_rolled(const RollOuts& roll_outs, RollOut& roll_out, std::span<const data::Sample> prompts,
+                                              const std::function<bool()>& interrupted);
+  // Norm of the proposed gradient, `mean` times what was proposed; NaN or infinite if it must not be applied.
+  [[nodiscard]] Result<float> gradient_norm(float mean = 1) { return optimizer_.norm(root(), mean); }
   // The proposed gradient of a parameter, for tests and probes.
   [[nodiscard]] Result<std::vector<float>> read_gradient(const std::string& parameter) const;
   // Applies the proposed gradient to the state (weights, moments, router biases). Does not touch the scalars.

@@ -123,8 +123,11 @@ Result<void> Proposer::use(std::size_t state) {
   return training_->refresh();
 }
 
-Result<void> Proposer::fill(device::Executable& executable, std::span<const data::Sample> samples, const LossWeights& weights) {
-  const Inputs in = make_inputs(samples, programs_.rows(), programs_.micro_batch(), weights.next, weights.mtp);
+Result<void> Proposer::fill(device::Executable& executable, std::span<const data::Sample> samples, const LossWeights& weights,
+                            std::span<const std::vector<float>> row_weights) {
+  Inputs in = make_inputs(samples, programs_.rows(), programs_.micro_batch(), weights.next, weights.mtp);
+  auto place = in.weights.begin();
+  for (const std::vector<float>& of_sample : row_weights) place = std::ranges::copy(of_sample, place).out;
   const auto write = [&](const char* name, const auto& values) -> Result<void> {
     const TensorId id = executable.program().find(name);
     if (id == TensorId::none) return {};
@@ -143,7 +146,7 @@ Result<void> Proposer::fill(device::Executable& executable, std::span<const data
 }
 
 Result<void> Proposer::propose(std::span<const data::Sample> samples, const LossWeights& weights, NodeAt result,
-                               const std::function<bool()>& interrupted) {
+                               const std::function<bool()>& interrupted, const Rows& rows) {
   std::vector<NodeAt> free{result};
   for (const device::Buffer& node : nodes_) free.push_back({&node, 0});
   TreeOfNodes tree(joiner_, std::move(free));
@@ -152,12 +155,27 @@ Result<void> Proposer::propose(std::span<const data::Sample> samples, const Loss
     if (interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
     const NodeAt node = tree.take();
     bind_summed(programs_, *training_, summed_, node);
-    TRY(fill(*training_, samples.subspan(begin, std::min(micro, samples.size() - begin)), weights));
+    const std::span<const data::Sample> pass = samples.subspan(begin, std::min(micro, samples.size() - begin));
+    TRY(fill(*training_, pass, weights, rows.weights.empty() ? rows.weights : rows.weights.subspan(begin, pass.size())));
     TRY(training_->run());
+    if (!rows.logprobs.empty()) TRY(read_logprobs(pass, rows.logprobs.subspan(begin, pass.size())));
     TRY(tree.add(node));
   }
   TRY_ASSIGN(const NodeAt root, tree.root());
   CHECK(root == result, "the root of a tree of its own nodes lies in the first one");
+  return {};
+}
+
+Result<void> Proposer::read_logprobs(std::span<const data::Sample> samples, std::span<std::vector<float>> logprobs) const {
+  TRY_ASSIGN(const std::vector<float> all, training_->read<float>(training_->program().find("logprob")));
+  std::size_t row = 0;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    logprobs[i].clear();
+    for (const std::uint8_t labelled : samples[i].labelled) {
+      if (labelled != 0) logprobs[i].push_back(all[row]);
+      ++row;
+    }
+  }
   return {};
 }
 

@@ -74,10 +74,16 @@ class Proposer {
   // From now on the gradient is of that state, which must hold still: makes what depends on weights alone. Again when it has changed.
   [[nodiscard]] Result<void> use(std::size_t state);
 
+  // By sample, where labelled predictions do not all weigh alike: what each prediction weighs, and room for the log-probability of each
+  // labelled one.
+  struct Rows {
+    std::span<const std::vector<float>> weights;
+    std::span<std::vector<float>> logprobs;
+  };
   // The node of `samples`, which are an aligned subtree of a step's, into `result`. `interrupted` is asked between passes; true gives it up
   // with ErrorKind::stopped.
   [[nodiscard]] Result<void> propose(std::span<const data::Sample> samples, const LossWeights& weights, NodeAt result,
-                                     const std::function<bool()>& interrupted);
+                                     const std::function<bool()>& interrupted, const Rows& rows = {});
   // Sums of negative log-probabilities, one for each sample (at most a pass of them), in nats.
   [[nodiscard]] Result<std::vector<double>> evaluate(std::span<const data::Sample> samples);
 
@@ -89,7 +95,9 @@ class Proposer {
 
  private:
   [[nodiscard]] Result<void> bind(device::Executable& executable, std::size_t state);
-  [[nodiscard]] Result<void> fill(device::Executable& executable, std::span<const data::Sample> samples, const LossWeights& weights);
+  [[nodiscard]] Result<void> fill(device::Executable& executable, std::span<const data::Sample> samples, const LossWeights& weights,
+                                  std::span<const std::vector<float>> row_weights = {});
+  [[nodiscard]] Result<void> read_logprobs(std::span<const data::Sample> samples, std::span<std::vector<float>> logprobs) const;
 
   const Programs& programs_;
   device::Device* device_ = nullptr;

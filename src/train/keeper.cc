@@ -41,7 +41,7 @@ Result<void> TrainingKeeper::prepare(const guard::Memory& memory, guard::Pulse& 
   for (const auto& worker : memory.slots) {
     std::vector<device::Buffer>& buffers = slots_.emplace_back();
     for (std::byte* slot : worker) {
-      TRY_ASSIGN(device::Buffer buffer, device_->wrap(slot, task_.programs().node_bytes()));
+      TRY_ASSIGN(device::Buffer buffer, device_->wrap(slot, task_.sizes().slot_bytes));
       buffers.push_back(std::move(buffer));
     }
   }
@@ -186,7 +186,7 @@ std::vector<int> TrainingKeeper::changed_in_transit(std::span<const guard::Propo
   std::vector<int> changed;
   for (std::size_t i = 0; i < proposals.size(); ++i) {
     const std::byte* slot = memory_.slots[static_cast<std::size_t>(proposals[i].worker)][static_cast<std::size_t>(proposals[i].slot)];
-    const BlockHash now = checksum({slot, static_cast<std::size_t>(task_.programs().node_bytes())}, threads_);
+    const BlockHash now = checksum({slot, static_cast<std::size_t>(task_.proposal_bytes(proposals[i].count))}, threads_);
     if (!(now == proposals[i].checksum)) changed.push_back(static_cast<int>(i));
     pulse_->beat();
   }
@@ -219,6 +219,17 @@ Result<NodeAt> TrainingKeeper::join(std::span<const guard::Proposed> proposals) 
   return tree.root();
 }
 
+std::optional<RollOuts::Step> TrainingKeeper::read_records(std::span<const guard::Proposed> proposals) const {
+  const RollOuts* roll_outs = task_.setup().roll_outs.get();
+  if (roll_outs == nullptr) return std::nullopt;
+  std::vector<const std::byte*> records;
+  for (const guard::Proposed& proposal : proposals) {
+    const std::byte* slot = memory_.slots[static_cast<std::size_t>(proposal.worker)][static_cast<std::size_t>(proposal.slot)];
+    for (std::int64_t i = 0; i < proposal.count; ++i) records.push_back(slot + task_.programs().node_bytes() + i * task_.record_bytes());
+  }
+  return roll_outs->read(records);
+}
+
 void TrainingKeeper::copy_untouched(const State& from, State& to) const {
   if (&from == &to) return;
   for (const std::size_t i : untouched_) std::memcpy(to.list()[i].bytes.data(), from.list()[i].bytes.data(), to.list()[i].bytes.size());
@@ -238,7 +249,8 @@ void TrainingKeeper::carry_out(const std::vector<const guard::Fault*>& faults, S
   }
 }
 
-Result<TrainingKeeper::Once> TrainingKeeper::make_once(std::size_t from_index, std::size_t to_index, const Area& samples,
+Result<TrainingKeeper::Once> TrainingKeeper::make_once(std::size_t from_index, std::size_t to_index, std::int64_t predictions,
+                                                      const std::optional<RollOuts::Step>& rolled,
                                                       std::span<const guard::Proposed> proposals,
                                                       const std::function<void(Phase)>& enter) {
   Once once;
@@ -246,11 +258,13 @@ Result<TrainingKeeper::Once> TrainingKeeper::make_once(std::size_t from_index, s
   State& to = *states_[to_index];
   TRY_ASSIGN(const NodeAt root, join(proposals));
   enter(Phase::judging);
-  TRY_ASSIGN(const float norm, optimizer_.norm(root));
-  once.proposal = task_.programs().read(root.host(), samples.counts.next);
+  TRY_ASSIGN(const float norm, optimizer_.norm(root, rolled ? rolled->mean : 1.0f));
+  once.proposal = task_.programs().read(root.host(), predictions);
+  if (rolled) once.proposal.loss *= rolled->mean;
   TRY_ASSIGN(once.own, own_doubts());
   if (!once.own.empty()) return once;
-  once.judged = doubt_of(from.scalars(), once.proposal.loss, norm);
+  // A loss of roll-outs has no past to be compared with: it is near zero at every step.
+  once.judged = doubt_of(rolled ? RunScalars{} : from.scalars(), once.proposal.loss, norm);
   if (!once.judged.empty()) return once;
   enter(Phase::applying);
   Pass pass{.from = &from, .to = &to, .last = -1, .changed = {}, .own = {}};
@@ -282,8 +296,21 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
   Json facts;
   Applied applied;
   std::optional<Proposal> proposal;
+  std::optional<RollOuts::Step> rolled;
+  const auto leave = [&]() -> Result<bool> {  // the state as it is, if it still is
+    pulse_->enter(Phase::applying, step);
+    if (checks) {
+      TRY_ASSIGN(const std::string changed, check(from_index));
+      if (!changed.empty()) {
+        (void)state_changed(changed);
+        return false;
+      }
+    }
+    if (&from != &to) std::memcpy(to.base(), from.base(), static_cast<std::size_t>(to.layout().bytes()));
+    return true;
+  };
   if (how == guard::How::apply) {
-    if (samples.counts.next == 0) {
+    if (!task_.setup().roll_outs && samples.counts.next == 0) {
       // No proposal can mend that.
       std::vector<int> all(proposals.size());
       for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int>(i);
@@ -295,13 +322,22 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
       made.doubts.push_back({"the proposal is not what its worker made: its bytes changed on the way", false, std::move(changed)});
       return made;
     }
+    rolled = read_records(proposals);
+  }
+  if (how == guard::How::apply && rolled && rolled->silent) {
+    TRY_ASSIGN(const bool left, leave());
+    if (!left) return made;
+    proposal.emplace().predictions = rolled->tokens;
+    facts["no_update"] = true;
+    facts["tokens"] = rolled->tokens;
+  } else if (how == guard::How::apply) {
     Once once;
     constexpr int tries = 5;
     for (int attempt = 1;; ++attempt) {
       const auto enter = [&](Phase phase) {
         if (attempt == 1) carry_out(pulse_->enter(phase, step), from);
       };
-      TRY_ASSIGN(once, make_once(from_index, to_index, samples, proposals, enter));
+      TRY_ASSIGN(once, make_once(from_index, to_index, rolled ? rolled->tokens : samples.counts.next, rolled, proposals, enter));
       if (once.own.empty()) break;
       // In place the state is gone with it; a process that errs each time is replaced by another.
       if (!checks || attempt == tries) return world_error("{}", once.own);
@@ -337,12 +373,11 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
       facts["expert_load"] = load;
     }
   } else {
-    pulse_->enter(Phase::applying, step);
-    if (checks) {
-      TRY_ASSIGN(const std::string changed, check(from_index));
-      if (!changed.empty()) return state_changed(changed);
-    }
-    if (&from != &to) std::memcpy(to.base(), from.base(), static_cast<std::size_t>(to.layout().bytes()));
+    TRY_ASSIGN(const bool left, leave());
+    if (!left) return made;
+  }
+  if (rolled) {
+    for (const auto& fact : rolled->facts.items()) facts[fact.key] = fact.value;
   }
   pulse_->enter(Phase::digesting, step);
   to.scalars() = after_step(from.scalars(), proposal);

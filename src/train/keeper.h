@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "device/liar.h"
 #include "train/area.h"
@@ -41,8 +42,11 @@ class TrainingKeeper : public guard::KeeperTask {
     Proposal proposal;
     Applied applied;
   };
-  [[nodiscard]] Result<Once> make_once(std::size_t from, std::size_t to, const Area& samples, std::span<const guard::Proposed> proposals,
+  [[nodiscard]] Result<Once> make_once(std::size_t from, std::size_t to, std::int64_t predictions,
+                                       const std::optional<RollOuts::Step>& rolled, std::span<const guard::Proposed> proposals,
                                        const std::function<void(guard::Phase)>& enter);
+  // What the records of roll-outs say; nothing where there are none.
+  [[nodiscard]] std::optional<RollOuts::Step> read_records(std::span<const guard::Proposed> proposals) const;
   [[nodiscard]] Result<std::string> own_doubts();
   // Whatever the optimizer does not write.
   void copy_untouched(const State& from, State& to) const;

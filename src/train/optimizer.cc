@@ -26,16 +26,23 @@ Result<void> Optimizer::prepare(device::Device& device, std::span<State* const> 
   return {};
 }
 
-Result<float> Optimizer::norm(NodeAt node) {
+Result<float> Optimizer::norm(NodeAt node, float mean) {
   bind_summed(programs_, *norm_, norm_summed_, node);
   TRY(norm_->run());
   TRY_ASSIGN(const std::vector<float> norm, norm_->read<float>(norm_->program().find("norm")));
   norm_value_ = norm[0];
-  return norm[0];
+  TRY_ASSIGN(const std::vector<float> scale, norm_->read<float>(norm_->program().find("scale")));
+  scale_ = scale[0];
+  if (mean != 1) {  // the op global_norm's rule, on the norm of the mean
+    norm_value_ = norm[0] * mean;
+    const auto clip = static_cast<float>(programs_.settings().optimizer.clip);
+    const float part = clip / norm_value_;
+    scale_ = clip > 0 && (part < 1 || part != part) ? part * mean : mean;
+  }
+  return norm_value_;
 }
 
 Result<Applied> Optimizer::apply(std::size_t from, std::size_t to, NodeAt node) {
-  TRY_ASSIGN(const std::vector<float> scale, norm_->read<float>(norm_->program().find("scale")));
   for (const Bound& bound : bound_) {
     update_->bind(bound.from, states_[from]->buffer(), bound.offset);
     if (bound.to != TensorId::none) update_->bind(bound.to, states_[to]->buffer(), bound.offset);
@@ -49,7 +56,7 @@ Result<Applied> Optimizer::apply(std::size_t from, std::size_t to, NodeAt node) 
   const auto write = [&](const char* name, float value) {
     return update_->write(update_->program().find(name), std::span<const float>(&value, 1));
   };
-  TRY(write("scale", scale[0]));
+  TRY(write("scale", scale_));
   TRY(write("lr", applied.lr));
   TRY(write("c1", static_cast<float>(1.0 - math::power(o.beta1, step + 1))));
   TRY(write("c2", static_cast<float>(1.0 - math::power(o.beta2, step + 1))));

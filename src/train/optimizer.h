@@ -24,8 +24,8 @@ class Optimizer {
   // Prepares the programs; `states` (all of one model) outlive the optimizer.
   [[nodiscard]] Result<void> prepare(device::Device& device, std::span<State* const> states);
 
-  // The global norm of the gradient in `node`; NaN or infinite if it must not be applied.
-  [[nodiscard]] Result<float> norm(NodeAt node);
+  // The global norm of the gradient, which is `mean` times what `node` holds; NaN or infinite if it must not be applied.
+  [[nodiscard]] Result<float> norm(NodeAt node, float mean = 1);
   // AdamW and the router biases: the state `from` with the gradient whose norm was taken last becomes the state `to`, which may be `from`.
   // What has no gradient, and the scalars, are left as they are in `to`.
   [[nodiscard]] Result<Applied> apply(std::size_t from, std::size_t to, NodeAt node);
@@ -43,6 +43,7 @@ class Optimizer {
   };
   std::vector<Bound> bound_;
   float norm_value_ = 0;
+  float scale_ = 1;  // what the node is multiplied by: the mean, and clipping
 };
 
 }  // namespace godwit::train

@@ -31,7 +31,7 @@ std::string gigabytes(std::int64_t bytes) {
 }
 
 std::string plan_table(const Setup& setup, const Programs& programs, const Figures& f) {
-  const std::int64_t predictions = setup.dataset->predictions_max() * setup.settings.run.batch;
+  const std::int64_t predictions = setup.predictions_max() * setup.program_settings().run.batch;
   std::string t;
   t += fmt::format("data        {}\n", setup.dataset->description());
   t += fmt::format("model       {} parameters, {} active per token\n", setup.model->parameter_count(),
@@ -329,9 +329,10 @@ Result<void> Run::check_figures() {
     // Three states (the committed one, the one before, the next), a slot for each part and the keeper's nodes to join them in; and every
     // worker has its own programs.
     const std::int64_t batch = setup_.settings.run.batch;
+    const std::int64_t group = setup_.roll_outs ? setup_.roll_outs->group() : 1;
     const std::int64_t part = guard::part_samples(batch, static_cast<int>(workers));
     const std::int64_t parts = (batch + part - 1) / part;
-    const auto own_nodes = static_cast<std::int64_t>(task_->programs().nodes_of(part)) - 1;
+    const auto own_nodes = static_cast<std::int64_t>(task_->programs().nodes_of(part * group)) - 1;
     const std::int64_t joining = parts == 1 ? 0 : static_cast<std::int64_t>(std::bit_width(static_cast<std::uint64_t>(parts)));
     figures_.state_bytes *= 3;
     figures_.gradient_bytes = task_->programs().node_bytes() * (parts + joining + workers * own_nodes);
@@ -360,7 +361,7 @@ Result<RunResult> Run::execute() {
     // What the backend holds beside the plan is known once programs are prepared; none of it is touched.
     TRY_ASSIGN(auto opened, device::Device::open(options_.device));
     TRY_ASSIGN(auto state, State::create(*opened, *setup_.model, setup_.dataset->begin().values.size()));
-    Engine engine(*setup_.model, setup_.settings, setup_.dataset->predictions_max(), !task_->programs().evaluation.nodes.empty());
+    Engine engine(*setup_.model, setup_.program_settings(), setup_.predictions_max(), !task_->programs().evaluation.nodes.empty());
     TRY(engine.prepare(*opened, *state));
     TRY_ASSIGN(figures_.backend_bytes, engine.held_bytes());
     figures_.backend_bytes *= std::max(1, options_.workers);
@@ -433,7 +434,7 @@ Result<RunResult> train(const RunOptions& options) {
   TRY_ASSIGN(lock, LockFile::acquire(directory.lock(), fmt::format("run '{}'", directory.root.string()),
                                      fmt::format("stop it first, or look on with: godwit status {} --watch", directory.root.string()),
                                      std::chrono::seconds(10)));
-  Result<Setup> setup = make_setup(std::move(config), directory, options.tokenizing, options.interrupted);
+  Result<Setup> setup = make_setup(std::move(config), directory, options.tokenizing, options.interrupted, options.open_roll_outs);
   if (!setup.ok() || options.dry_run) {
     // A refused or dry start leaves nothing behind.
     Result<RunResult> result = setup.ok() ? Run(options, std::move(setup).value()).execute() : Result<RunResult>(setup.error());

@@ -2,6 +2,8 @@
 
 #include <bit>
 
+#include "train/rl_settings.h"
+
 namespace godwit::train {
 
 std::vector<ConfigKey> config_keys() {
@@ -219,6 +221,20 @@ std::vector<ConfigKey> config_keys() {
   };
 }
 
+namespace {
+
+Result<void> read_batch(const Config& config, RunSettings& run) {
+  run.batch = config.integer("data", "batch");
+  run.micro_batch = config.has("data", "micro_batch") ? std::min(config.integer("data", "micro_batch"), run.batch) : run.batch;
+  if (run.micro_batch != run.batch && !std::has_single_bit(static_cast<std::uint64_t>(run.micro_batch))) {
+    return input_error("{}: micro_batch = {} must be a power of two (sums over samples are aligned binary trees) or batch = {}",
+                       config.origin("data", "micro_batch"), run.micro_batch, run.batch);
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<Settings> read_settings(const Config& config) {
   Settings s;
   const std::string o = "optimizer";
@@ -248,11 +264,11 @@ Result<Settings> read_settings(const Config& config) {
   s.run.verify = config.text("guard", "verify");
   const std::int64_t replay = config.integer("guard", "replay");
   s.run.replay_share = replay == 0 ? 0 : 1.0 / static_cast<double>(replay);
-  s.run.batch = config.integer("data", "batch");
-  s.run.micro_batch = config.has("data", "micro_batch") ? std::min(config.integer("data", "micro_batch"), s.run.batch) : s.run.batch;
-  if (s.run.micro_batch != s.run.batch && !std::has_single_bit(static_cast<std::uint64_t>(s.run.micro_batch))) {
-    return input_error("{}: micro_batch = {} must be a power of two (sums over samples are aligned binary trees) or batch = {}",
-                       config.origin("data", "micro_batch"), s.run.micro_batch, s.run.batch);
+  if (trains_by_roll_outs(config)) {
+    s.run.batch = config.integer("rl", "prompts");
+    s.run.micro_batch = 1;
+  } else {
+    TRY(read_batch(config, s.run));
   }
 
   Schedule& schedule = s.optimizer.schedule;

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "train/programs.h"
+#include "train/rl_settings.h"
 #include "train/run.h"
 
 namespace godwit::train {
@@ -26,7 +27,7 @@ std::vector<std::string> model_key_names() {
 }
 
 bool reads_text(const Config& config) {
-  return config.text("data", "kind") != "ids";
+  return trains_by_roll_outs(config) || config.text("data", "kind") != "ids";
 }
 
 Result<std::optional<text::Tokenizer>> open_tokenizer(const Config& config, const std::optional<store::ModelSource>& init) {
@@ -87,10 +88,10 @@ std::string tokenizer_digest(const text::Tokenizer& tokenizer) {
 // What a step of this setup computes, whatever the passes it is cut into: SHA-256 of its model's config, whose numbers are in constants too
 // (rope_theta), and of its programs.
 std::string programs_digest(const Setup& setup) {
-  Settings settings = setup.settings;
-  settings.run.micro_batch = 1;
+  Settings settings = setup.program_settings();
+  if (!setup.roll_outs) settings.run.micro_batch = 1;
   settings.run.recompute = false;
-  const Programs programs(*setup.model, settings, setup.dataset->predictions_max(), false);
+  const Programs programs(*setup.model, settings, setup.predictions_max(), false);
   Sha256 sha;
   sha.update(write_json(setup.model->config_json("float32", true)) + "\n");
   for (const program::Program* program : {&programs.training, &programs.join, &programs.norm, &programs.update}) {
@@ -143,7 +144,39 @@ Error other_data(const store::RunDirectory& run, const std::vector<data::DataFil
                      then.empty() || differences.empty() ? digests : fmt::format("now {}", fmt::join(differences, "; now ")));
 }
 
+// With [rl] there need be no data.
+Result<void> check_kind_of_data(const Config& config) {
+  if (trains_by_roll_outs(config) || config.has("data", "kind")) return {};
+  return input_error("{} is missing and has no default; write it there, or add --set data.kind=VALUE", config.origin("data", "kind"));
+}
+
+Result<std::unique_ptr<data::Dataset>> open_data(const Config& config, const Setup& setup, const store::RunDirectory& run,
+                                                 const std::function<void(double)>& tokenizing,
+                                                 const std::function<bool()>& interrupted) {
+  data::DatasetOptions options = dataset_options(setup, run);
+  options.progress = tokenizing;
+  options.interrupted = interrupted;
+  Result<std::unique_ptr<data::Dataset>> dataset = data::open_dataset(config, options);
+  if (!dataset.ok() && dataset.error().kind == ErrorKind::input && setup.resumed) {
+    std::vector<std::string> then;
+    for (const data::DataFile& file : recorded_files(run)) then.push_back(file_text(file));
+    return input_error("{}; the run in '{}' began with {}", dataset.error().message, run.root.string(), fmt::join(then, ", "));
+  }
+  return dataset;
+}
+
 }  // namespace
+
+Settings Setup::program_settings() const {
+  Settings made = settings;
+  if (!roll_outs) return made;
+  made.run.micro_batch = roll_outs->group();
+  made.run.batch = settings.run.batch * roll_outs->group();
+  // The losses beside the one that is learned from are of texts, not of completions that are weighed.
+  made.optimizer.mtp_loss = 0;
+  made.optimizer.balance_loss = 0;
+  return made;
+}
 
 data::DatasetOptions dataset_options(const Setup& setup, const store::RunDirectory& run) {
   data::DatasetOptions options;
@@ -157,6 +190,7 @@ data::DatasetOptions dataset_options(const Setup& setup, const store::RunDirecto
 std::vector<ConfigKey> all_config_keys() {
   std::vector<ConfigKey> keys = config_keys();
   for (ConfigKey& key : data::config_keys()) keys.push_back(std::move(key));
+  for (ConfigKey& key : rl_config_keys()) keys.push_back(std::move(key));
   return keys;
 }
 
@@ -165,7 +199,7 @@ std::vector<OpenSection> open_config_sections() {
 }
 
 Result<Setup> make_setup(Config config, const store::RunDirectory& run, const std::function<void(double)>& tokenizing,
-                         const std::function<bool()>& interrupted) {
+                         const std::function<bool()>& interrupted, const OpenRollOuts& open_roll_outs) {
   Setup setup;
   setup.resumed = fs::exists(run.config());
   if (setup.resumed) {
@@ -190,6 +224,7 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
     if (!config.has("optimizer", "schedule_steps"))
       config.set("optimizer", "schedule_steps", std::max<std::int64_t>(1, config.integer("run", "steps")));
   }
+  TRY(check_kind_of_data(config));
   TRY_ASSIGN(setup.settings, read_settings(config));
 
   if (!setup.resumed && config.has("model", "init")) {
@@ -241,19 +276,19 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
                        setup.tokenizer->vocab_size(), setup.model->vocab_size(), (setup.tokenizer->vocab_size() + 63) / 64 * 64);
   }
 
-  data::DatasetOptions options = dataset_options(setup, run);
-  options.progress = tokenizing;
-  options.interrupted = interrupted;
-  Result<std::unique_ptr<data::Dataset>> dataset = data::open_dataset(config, options);
-  if (!dataset.ok() && dataset.error().kind == ErrorKind::input && setup.resumed) {
-    std::vector<std::string> then;
-    for (const data::DataFile& file : recorded_files(run)) then.push_back(file_text(file));
-    return input_error("{}; the run in '{}' began with {}", dataset.error().message, run.root.string(), fmt::join(then, ", "));
+  if (trains_by_roll_outs(config)) {
+    if (!open_roll_outs) return input_error("{}: this is a config of reinforcement learning: godwit rl takes it", config.origin("rl", "task"));
+    TRY_ASSIGN(OpenedRollOuts opened,
+               open_roll_outs(config, setup.settings, *setup.model, setup.tokenizer ? &*setup.tokenizer : nullptr));
+    setup.dataset = std::move(opened.prompts);
+    setup.roll_outs = std::move(opened.roll_outs);
+  } else {
+    TRY_ASSIGN(setup.dataset, open_data(config, setup, run, tokenizing, interrupted));
   }
-  TRY_ASSIGN(setup.dataset, std::move(dataset));
-  if (setup.dataset->predictions_max() > setup.model->context()) {
+  if (setup.predictions_max() > setup.model->context()) {
     return input_error("{}: sequences of {} predictions do not fit the model's max_position_embeddings = {}",
-                       config.origin("data", "sequence"), setup.dataset->predictions_max(), setup.model->context());
+                       setup.roll_outs ? config.origin("rl", "max_tokens") : config.origin("data", "sequence"), setup.predictions_max(),
+                       setup.model->context());
   }
   const std::string digest = hex(setup.dataset->digest());
   if (setup.resumed && config.has("data", "digest") && config.text("data", "digest") != digest) {

@@ -41,6 +41,7 @@ StateLayout::StateLayout(const model::Model& model, std::size_t cursor_length) :
       place.v = tensor("adam.v." + p.name);
     }
     places_.push_back(place);
+    names_.push_back(p.name);
   }
   scalars_ = take(sizeof(RunScalars));
   const auto scalar = [&](const char* name, const char* dtype, std::size_t member) {
@@ -55,6 +56,12 @@ StateLayout::StateLayout(const model::Model& model, std::size_t cursor_length) :
   cursor_ = take(cursor_length * sizeof(std::uint64_t));
   add("run.cursor", "U64", {cursor_length}, cursor_, cursor_length * sizeof(std::uint64_t));
   hashes_ = take(hash_count_ * sizeof(BlockHash));
+}
+
+std::unordered_map<std::string, std::int64_t> StateLayout::weights() const {
+  std::unordered_map<std::string, std::int64_t> offsets;
+  for (std::size_t i = 0; i < places_.size(); ++i) offsets.emplace(names_[i], places_[i].weight);
+  return offsets;
 }
 
 store::StateList StateLayout::list(std::byte* base) const {

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/digest.h"
@@ -38,6 +40,8 @@ class StateLayout {
     std::int64_t weight = -1, m = -1, v = -1;
   };
   [[nodiscard]] const std::vector<Place>& places() const { return places_; }
+  // Offsets of the weights by the parameter's name.
+  [[nodiscard]] std::unordered_map<std::string, std::int64_t> weights() const;
 
   // The state list over memory of bytes() that begins at `base`. Does not touch it.
   [[nodiscard]] store::StateList list(std::byte* base) const;
@@ -57,6 +61,7 @@ class StateLayout {
   };
   std::vector<Entry> entries_;
   std::vector<Place> places_;
+  std::vector<std::string> names_;  // of the parameters
   std::size_t cursor_length_;
   std::int64_t scalars_ = 0, cursor_ = 0, hashes_ = 0, bytes_ = 0;
   std::size_t hash_count_ = 0;

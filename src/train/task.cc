@@ -10,7 +10,7 @@ TrainingTask::TrainingTask(const Setup& setup, const store::RunDirectory& run, c
     : setup_(setup),
       run_(run),
       device_(device),
-      programs_(*setup.model, setup.settings, setup.dataset->predictions_max(),
+      programs_(*setup.model, setup.program_settings(), setup.predictions_max(),
                 setup.dataset->validation_count() > 0 && setup.settings.run.evaluate_every > 0),
       layout_(*setup.model, setup.dataset->begin().values.size()) {}
 
@@ -23,9 +23,9 @@ guard::Sizes TrainingTask::sizes() const {
   guard::Sizes sizes;
   const std::int64_t batch = setup_.settings.run.batch;
   sizes.state_bytes = layout_.bytes();
-  sizes.slot_bytes = programs_.node_bytes();
+  sizes.slot_bytes = proposal_bytes(batch);
   sizes.samples = batch;
-  sizes.pass = programs_.micro_batch();
+  sizes.pass = setup_.settings.run.micro_batch;
   sizes.area_bytes =
       device::aligned(area_bytes(std::max(batch, sizes.pass), setup_.dataset->predictions_max(), setup_.dataset->begin().values.size()));
   sizes.validation = programs_.evaluation.nodes.empty() ? 0 : setup_.dataset->validation_count();

@@ -6,6 +6,7 @@
 #include "guard/task.h"
 #include "store/run_directory.h"
 #include "train/programs.h"
+#include "train/rolled_proposal.h"
 #include "train/setup.h"
 #include "train/state.h"
 
@@ -27,6 +28,9 @@ class TrainingTask : public guard::Task {
   [[nodiscard]] std::unique_ptr<guard::WorkerTask> worker(int number, int threads, bool trusted) override;
 
   [[nodiscard]] const Programs& programs() const { return programs_; }
+  // A proposal of so many samples as it lies in a slot: a node, then the records of roll-outs.
+  [[nodiscard]] std::int64_t proposal_bytes(std::int64_t samples) const { return programs_.node_bytes() + samples * record_bytes(); }
+  [[nodiscard]] std::int64_t record_bytes() const { return record_stride(setup_.roll_outs.get()); }
   [[nodiscard]] const StateLayout& layout() const { return layout_; }
   [[nodiscard]] const Setup& setup() const { return setup_; }
   [[nodiscard]] const store::RunDirectory& run() const { return run_; }

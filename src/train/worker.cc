@@ -26,11 +26,17 @@ Result<void> TrainingWorker::prepare(const guard::Memory& memory, int worker, gu
     states.push_back(states_.back().get());
   }
   for (std::byte* slot : memory.slots[static_cast<std::size_t>(worker)]) {
-    TRY_ASSIGN(device::Buffer buffer, device_->wrap(slot, task_.programs().node_bytes()));
+    TRY_ASSIGN(device::Buffer buffer, device_->wrap(slot, task_.sizes().slot_bytes));
     slots_.push_back(std::move(buffer));
   }
   pulse.beat();
-  TRY(proposer_.prepare(*device_, states, task_.setup().settings.run.batch));
+  TRY(proposer_.prepare(*device_, states, task_.programs().settings().run.batch));
+  if (task_.setup().roll_outs) {
+    roll_out_ = task_.setup().roll_outs->roll_out();
+    std::vector<const device::Buffer*> buffers;
+    for (const auto& state : states_) buffers.push_back(&state->buffer());
+    TRY(roll_out_->prepare(*device_, buffers, task_.layout().weights()));
+  }
   watch();
   return {};
 }
@@ -49,7 +55,16 @@ Result<void> TrainingWorker::follow(const guard::Order& order) {
   TRY(device_->verify_key(order.key[0], order.key[1]));
   running_ = nullptr;
   used_ = true;
-  return proposer_.use(order.state);
+  TRY(proposer_.use(order.state));
+  return roll_out_ ? roll_out_->use(order.state) : Result<void>();
+}
+
+std::vector<const device::Executable*> TrainingWorker::executables() const {
+  std::vector<const device::Executable*> all = proposer_.executables();
+  if (roll_out_) {
+    for (const device::Executable* executable : roll_out_->executables()) all.push_back(executable);
+  }
+  return all;
 }
 
 Result<Area> TrainingWorker::read(std::size_t area) const {
@@ -65,19 +80,25 @@ Result<guard::Answer> TrainingWorker::propose(const guard::Order& order, const s
   TRY_ASSIGN(const Area area, read(order.area));
   TRY(follow(order));
   TRY(device_->verify_key(order.key[0], order.key[1]));
-  running_ = &task_.programs().training;
   const std::span<const data::Sample> samples =
       std::span(area.samples).subspan(static_cast<std::size_t>(order.first), static_cast<std::size_t>(order.count));
-  const LossWeights weights = task_.programs().weights(area.counts, static_cast<std::int64_t>(area.samples.size()));
   const device::Buffer& slot = slots_[static_cast<std::size_t>(order.slot)];
   const auto between = [&] {
     if (pulse_->phase() == Phase::backward) pulse_->enter(Phase::forward, order.step);
     return interrupted();
   };
-  const Result<void> done = proposer_.propose(samples, weights, {&slot, 0}, between);
-  running_ = nullptr;
-  TRY(done);
-  const std::span<std::byte> bytes(slot.host(), static_cast<std::size_t>(task_.programs().node_bytes()));
+  const std::span<std::byte> bytes(slot.host(), static_cast<std::size_t>(task_.proposal_bytes(order.count)));
+  const auto training = [this](bool now) { running_ = now ? &task_.programs().training : nullptr; };
+  if (roll_out_) {
+    const std::span<std::byte> records = bytes.subspan(static_cast<std::size_t>(task_.programs().node_bytes()));
+    TRY(propose_rolled(proposer_, *roll_out_, samples, {&slot, 0}, records, training, between));
+  } else {
+    training(true);
+    const LossWeights weights = task_.programs().weights(area.counts, static_cast<std::int64_t>(area.samples.size()));
+    const Result<void> done = proposer_.propose(samples, weights, {&slot, 0}, between);
+    training(false);
+    TRY(done);
+  }
   guard::Answer answer;
   answer.checksum = checksum(bytes, options_.threads);
   TRY_ASSIGN(device::Device::Evidence evidence, proposer_.evidence());

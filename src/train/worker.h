@@ -18,7 +18,7 @@ class TrainingWorker : public guard::WorkerTask {
   [[nodiscard]] Result<guard::Answer> propose(const guard::Order& order, const std::function<bool()>& interrupted) override;
   [[nodiscard]] Result<Evaluated> evaluate(const guard::Order& order) override;
   [[nodiscard]] std::string device_name() const override { return device_->name(); }
-  [[nodiscard]] std::vector<const device::Executable*> executables() const override { return proposer_.executables(); }
+  [[nodiscard]] std::vector<const device::Executable*> executables() const override;
 
  private:
   [[nodiscard]] Result<void> follow(const guard::Order& order);  // the state it is told to compute from
@@ -37,6 +37,7 @@ class TrainingWorker : public guard::WorkerTask {
   std::vector<std::unique_ptr<State>> states_;
   std::vector<device::Buffer> slots_;
   Proposer proposer_;
+  std::unique_ptr<RollOut> roll_out_;  // where the model writes its own samples
   bool used_ = false;  // a state has been followed
   const program::Program* running_ = nullptr;
   std::uint64_t step_ = 0;

@@ -1,4 +1,5 @@
 // godwit audit: a committed step made again by the references, and compared with the journal.
+#include "rl/roll_outs.h"
 #include "train/audit.h"
 
 #include "cli/command.h"
@@ -30,6 +31,8 @@ Result<int> run(const Options& options) {
   audit.device = device_options(options.compute);
   audit.progress = [&](double share, const std::string& text) { progress.update(share, text); };
   audit.interrupted = interrupted;
+  audit.open_roll_outs = rl::open_roll_outs;
+
   TRY_ASSIGN(const train::Audit result, train::audit(audit));
   progress.finish();
   if (options.json) {

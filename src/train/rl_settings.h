@@ -1,0 +1,39 @@
+// What [rl] says: where prompts come from, how many completions are written to each, and what becomes of their rewards.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/config.h"
+#include "base/error.h"
+
+namespace godwit::train {
+
+// What a completion's reward is held against: the mean of its group's, or also divided by their standard deviation (+ 1e-4).
+enum class Advantage : std::uint8_t { mean, standard };
+// What the sum over tokens is divided by.
+enum class Normalise : std::uint8_t {
+  tokens,    // the number of completion tokens of the step (DAPO)
+  sequence,  // each completion's own length, then the number of completions (GRPO as it was published)
+  constant,  // max_tokens times the number of completions (Dr.GRPO)
+};
+
+struct RlSettings {
+  std::string task;               // or a file of problems
+  Json options = Json::object();  // of it
+  std::int64_t prompts = 16;                 // per step
+  std::int64_t group = 8;                    // completions of each
+  std::int64_t max_tokens = 0;               // of a completion
+  std::vector<std::pair<std::string, double>> rewards;  // name and weight
+  Advantage advantage = Advantage::mean;
+  Normalise normalise = Normalise::tokens;
+};
+
+[[nodiscard]] std::vector<ConfigKey> rl_config_keys();
+// Whether the model writes its own samples.
+[[nodiscard]] bool trains_by_roll_outs(const Config& config);
+[[nodiscard]] Result<RlSettings> read_rl_settings(const Config& config);
+
+}  // namespace godwit::train

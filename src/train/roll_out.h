@@ -1,0 +1,80 @@
+// Samples that the model itself writes: what reinforcement learning adds to a training step.
+//
+// The dataset then gives *prompts*. Whoever proposes lets the model write a *group* of completions to each prompt, says what every token of
+// them weighs, and takes the gradient of Σ weight · (−log p) over them. A *record* of each group goes with the proposal; the keeper reads
+// from the records of all prompts what the sum is divided by. Completions, like everything else of a step, are a function of (committed
+// state, step): a replay writes them again.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/config.h"
+#include "base/digest.h"
+#include "base/json.h"
+#include "data/dataset.h"
+#include "device/device.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+#include "train/settings.h"
+
+namespace godwit::train {
+
+// A completion with its prompt, of which only the completion's tokens are labelled.
+struct Written {
+  data::Sample sample;
+  std::vector<float> weights;   // by prediction; 0 where it is not labelled
+  std::vector<float> logprobs;  // by labelled prediction, as decoding gave them
+};
+
+// Of one process, used by one thread.
+class RollOut {
+ public:
+  virtual ~RollOut() = default;
+  // `states`: buffers of the states, which outlive this; where in each its weights lie, by the parameter's name.
+  [[nodiscard]] virtual Result<void> prepare(device::Device& device, std::span<const device::Buffer* const> states,
+                                             const std::unordered_map<std::string, std::int64_t>& weights) = 0;
+  // The model is that of this state from now on, which holds still; again when it has changed.
+  [[nodiscard]] virtual Result<void> use(std::size_t state) = 0;
+  // The group of each prompt, one prompt after another. `interrupted` is asked between tokens; true gives up with ErrorKind::stopped.
+  [[nodiscard]] virtual Result<std::vector<Written>> write(std::span<const data::Sample> prompts,
+                                                           const std::function<bool()>& interrupted) = 0;
+  // The record of the prompt's group that write() returned at place `prompt`. `trained`: by completion and labelled prediction, the
+  // log-probabilities the training program has computed.
+  virtual void record(std::size_t prompt, std::span<const std::vector<float>> trained, std::span<std::byte> record) const = 0;
+  [[nodiscard]] virtual std::vector<const device::Executable*> executables() const = 0;
+};
+
+// Made before there is a second process; holds still.
+class RollOuts {
+ public:
+  virtual ~RollOuts() = default;
+  [[nodiscard]] virtual std::int64_t group() const = 0;            // completions of a prompt
+  [[nodiscard]] virtual std::int64_t predictions_max() const = 0;  // of prompt and completion together
+  [[nodiscard]] virtual std::int64_t record_bytes() const = 0;
+  [[nodiscard]] virtual std::unique_ptr<RollOut> roll_out() const = 0;
+
+  // What the records of a step say, in the order of its prompts.
+  struct Step {
+    std::int64_t tokens = 0;  // of all completions
+    float mean = 0;           // what the sums over samples are multiplied by
+    bool silent = false;      // every weight is zero: there is nothing to learn from, weights and moments stay as they are
+    Json facts;               // for the metrics
+  };
+  [[nodiscard]] virtual Step read(std::span<const std::byte* const> records) const = 0;
+};
+
+// What a config with [rl] trains with in place of [data].
+struct OpenedRollOuts {
+  std::unique_ptr<data::Dataset> prompts;
+  std::shared_ptr<const RollOuts> roll_outs;
+};
+using OpenRollOuts = std::function<Result<OpenedRollOuts>(const Config& config, const Settings& settings, const model::Model& model,
+                                                          const text::Tokenizer* tokenizer)>;
+
+}  // namespace godwit::train

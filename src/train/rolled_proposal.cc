@@ -1,0 +1,36 @@
+#include "train/rolled_proposal.h"
+
+#include <algorithm>
+
+namespace godwit::train {
+
+std::int64_t record_stride(const RollOuts* roll_outs) {
+  return roll_outs == nullptr ? 0 : device::aligned(roll_outs->record_bytes());
+}
+
+Result<void> propose_rolled(Proposer& proposer, RollOut& roll_out, std::span<const data::Sample> prompts, NodeAt node,
+                            std::span<std::byte> records, const std::function<void(bool)>& training,
+                            const std::function<bool()>& interrupted) {
+  TRY_ASSIGN(std::vector<Written> written, roll_out.write(prompts, interrupted));
+  CHECK(!prompts.empty() && written.size() % prompts.size() == 0, "{} completions to {} prompts", written.size(), prompts.size());
+  const std::size_t group = written.size() / prompts.size();
+  std::vector<data::Sample> samples;
+  std::vector<std::vector<float>> weights;
+  for (Written& one : written) {
+    samples.push_back(std::move(one.sample));
+    weights.push_back(std::move(one.weights));
+  }
+  std::vector<std::vector<float>> trained(samples.size());
+  training(true);
+  const Result<void> done = proposer.propose(samples, {}, node, interrupted, {weights, trained});
+  training(false);
+  TRY(done);
+  std::ranges::fill(records, std::byte{0});
+  const std::size_t stride = records.size() / prompts.size();
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    roll_out.record(i, std::span(trained).subspan(i * group, group), records.subspan(i * stride, stride));
+  }
+  return {};
+}
+
+}  // namespace godwit::train
