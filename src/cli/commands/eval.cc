@@ -1,4 +1,4 @@
-// godwit eval: how well the model predicts a text.
+// godwit eval: how well the model predicts a text, or answers problems.
 #include <algorithm>
 
 #include "base/file.h"
@@ -6,7 +6,9 @@
 #include "cli/command.h"
 #include "cli/commands/inference.h"
 #include "cli/progress.h"
+#include "cli/task_options.h"
 #include "infer/score.h"
+#include "rl/ask.h"
 
 namespace godwit::cli {
 
@@ -18,11 +20,18 @@ struct Options {
   std::string model;
   std::string text;
   std::int64_t sequence = 0;  // 0: not given
+  std::string task;
+  std::vector<std::string> sets;
+  std::int64_t count = 200;
+  std::int64_t tries = 1;
+  double temperature = 0;
+  std::int64_t max_tokens = 256;
+  std::uint64_t seed = 0;
   bool json = false;
   ComputeOptions compute;
 };
 
-Result<int> run_eval(const Options& options) {
+Result<int> run_text(const Options& options) {
   TRY_ASSIGN(const std::string text, read_file(options.text));
   TRY_ASSIGN(const std::unique_ptr<OpenModel> opened, open_model(options.model, options.compute));
   if (!opened->tokenizer) return input_error("{} has no tokenizer, so it cannot read {}", options.model, options.text);
@@ -55,15 +64,78 @@ Result<int> run_eval(const Options& options) {
   return exit_finished;
 }
 
+Result<int> run_task(const Options& options) {
+  if (options.tries > 1 && options.temperature == 0) {
+    return input_error("--tries {} of one problem are all the same when greedy; give --temperature 1, say", options.tries);
+  }
+  data::ProblemSource source{.name = options.task, .seed = options.seed, .place = "--task"};
+  TRY_ASSIGN(source.options, task_options(options.sets));
+  TRY_ASSIGN(const auto problems, data::open_problems(source));
+  TRY_ASSIGN(const std::unique_ptr<OpenModel> opened, open_model(options.model, options.compute));
+  if (!opened->tokenizer) return input_error("{} has no tokenizer, and problems are texts", options.model);
+  catch_interrupts();
+  Progress progress(options.compute.quiet);
+  rl::AskOptions ask;
+  ask.count = static_cast<std::uint64_t>(options.count);
+  if (const auto there_are = problems->count(ask.split)) ask.count = std::min(ask.count, *there_are);
+  ask.tries = options.tries;
+  ask.temperature = options.temperature;
+  ask.max_tokens = options.max_tokens;
+  ask.seed = options.seed;
+  ask.dtype = opened->dtype;
+  ask.progress = [&](double share) -> Result<void> {
+    if (interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
+    progress.update(share, options.task);
+    return {};
+  };
+  TRY_ASSIGN(const std::vector<rl::Asked> asked,
+             rl::ask(*opened->device, opened->model(), opened->weights, *opened->tokenizer, *problems, ask));
+  progress.finish();
+  const rl::AskedFigures f = rl::figures_of(asked);
+  const auto percent = [](double share) { return fmt::format("{:.1f} %", 100 * share); };
+  if (options.json) {
+    Json document = {{"accuracy", f.accuracy},
+                     {"accuracy_interval", Json::array({f.interval.low, f.interval.high})},
+                     {"length_mean", f.length_mean},
+                     {"count", f.problems},
+                     {"tries", f.tries},
+                     {"well_formed", f.well_formed},
+                     {"cut_share", f.cut}};
+    if (f.tries > 1) {
+      document["pass_at_k"] = f.pass;
+      document["consensus_at_k"] = f.consensus;
+    }
+    TRY(print_json(document));
+  } else {
+    TRY(print(fmt::format("{}: {} right of {} problems{} (95 %: {} to {}), {:.1f} tokens of thinking, {} well formed, {} cut\n", options.task,
+                          percent(f.accuracy), f.problems, f.tries > 1 ? fmt::format(" × {} tries", f.tries) : "", percent(f.interval.low),
+                          percent(f.interval.high), f.length_mean, percent(f.well_formed), percent(f.cut))));
+    if (f.tries > 1) TRY(print(fmt::format("pass@{} {}, cons@{} {}\n", f.tries, percent(f.pass), f.tries, percent(f.consensus))));
+  }
+  return exit_finished;
+}
+
+Result<int> run_eval(const Options& options) {
+  if (options.text.empty() == options.task.empty()) return input_error("give --text FILE or --task NAME, one of them");
+  return options.text.empty() ? run_task(options) : run_text(options);
+}
+
 CommandBody declare_eval(App app) {
   auto options = std::make_shared<Options>();
   app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best").required();
-  app.add_option("--text", options->text, "Text to predict; its bytes need not be UTF-8").type_name("FILE").required();
+  app.add_option("--text", options->text, "Text to predict; its bytes need not be UTF-8").type_name("FILE");
   app.add_option("--sequence", options->sequence,
                  fmt::format("Predictions in a window; by default {}, or the context where that is shorter", default_sequence))
       .type_name("N")
       .between(1, std::int64_t{1} << 40);
-  app.add_flag("--json", options->json, "Print one JSON document: loss (nats per token), nats_per_byte, tokens, sequence");
+  app.add_option("--task", options->task, "Problems to answer: a task (godwit tasks list) or a .jsonl file; training never sees these").type_name("NAME");
+  app.add_option("--set", options->sets, "An option of the task: options.bits=8").type_name("options.KEY=VALUE").one_value_each();
+  app.add_option("--count", options->count, "Problems").type_name("N").between(1, 1 << 24).show_default();
+  app.add_option("--tries", options->tries, "Answers to each problem: pass@k and cons@k too").type_name("K").between(1, 1 << 16).show_default();
+  app.add_option("--temperature", options->temperature, "0: greedy").type_name("T").show_default();
+  app.add_option("--max-tokens", options->max_tokens, "Of an answer, its thinking included").type_name("N").between(1, 1 << 20).show_default();
+  app.add_option("--seed", options->seed, "Of the problems and of sampling").type_name("N").show_default();
+  app.add_flag("--json", options->json, "Print one JSON document");
   declare_compute(app, options->compute);
   return [options] { return run_eval(*options); };
 }
@@ -73,7 +145,7 @@ CommandBody declare_eval(App app) {
 extern const Command eval;
 const Command eval{
     .name = "eval",
-    .summary = "How well a model predicts a text.",
+    .summary = "How well a model predicts a text, or answers problems.",
     .declare = declare_eval,
 };
 
