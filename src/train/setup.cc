@@ -253,7 +253,8 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
   TRY_ASSIGN(setup.dataset, std::move(dataset));
   if (setup.dataset->predictions_max() > setup.model->context()) {
     return input_error("{}: sequences of {} predictions do not fit the model's max_position_embeddings = {}",
-                       config.origin("data", "sequence"), setup.dataset->predictions_max(), setup.model->context());
+                       config.origin("data", config.given("data", "task") ? "task" : "sequence"), setup.dataset->predictions_max(),
+                       setup.model->context());
   }
   const std::string digest = hex(setup.dataset->digest());
   if (setup.resumed && config.has("data", "digest") && config.text("data", "digest") != digest) {
