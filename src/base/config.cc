@@ -166,6 +166,12 @@ Result<Json> checked(const Declarations& declarations, const ConfigKey& key, Jso
     }
     case ConfigType::table:
       if (!value.is_object()) return wanted(origin, value, "a table, { name = value, … },");
+      for (const auto& [name, item] : value.items()) {
+        if (item.is_object() || item.is_array()) {
+          return wanted(fmt::format("{}.{}", origin, shown_name(name)), item, "a number, a text, or true or false");
+        }
+      }
+      std::ranges::sort(value.items(), {}, &Json::Member::key);  // in whatever order they are written, the table is the same
       return value;
     case ConfigType::tables:
       break;
@@ -335,12 +341,26 @@ Result<Config> Config::parse(std::string_view toml, std::string_view source, std
       return input_error("--set {}: SECTION.KEY=VALUE is wanted", shown(Json(set)));
     }
     const std::string section = set.substr(0, dot);
-    const std::string key = set.substr(dot + 1, equals - dot - 1);
-    std::string origin = fmt::format("--set {}.{}", shown_name(section), shown_name(key));
+    std::string key = set.substr(dot + 1, equals - dot - 1);
+    // Of a table one member: section.key.name.
+    std::string member;
+    if (const std::size_t inner = key.find('.'); inner != std::string::npos) {
+      const ConfigKey* rule = find_key(keys, section, key.substr(0, inner));
+      if (rule != nullptr && rule->type == ConfigType::table) {
+        member = key.substr(inner + 1);
+        key.resize(inner);
+      }
+    }
+    std::string origin = fmt::format("--set {}.{}{}", shown_name(section), shown_name(key), member.empty() ? "" : "." + shown_name(member));
     if (std::ranges::find(sections, section) == sections.end()) {
       return input_error("{}: [{}] is not a section{}", origin, shown_name(section), declarations.section_advice(section));
     }
     TRY_ASSIGN(Json json, set_value(set.substr(equals + 1), find_key(keys, section, key), origin));
+    if (!member.empty()) {
+      Json table = config.has(section, key) ? config.value(section, key) : Json::object();
+      table[member] = std::move(json);
+      json = std::move(table);
+    }
     TRY(config.lay(section, key, std::move(json), std::move(origin), true));
   }
 

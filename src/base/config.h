@@ -24,8 +24,8 @@ enum class ConfigType : std::uint8_t {
   text,     // one of `choices`, if there are any
   texts,    // one text or a list of them
   reals,    // a list of numbers
-  table,    // a table whose keys are checked by whoever reads it
   tables,   // a list of tables whose keys are keys of the same section, checked alike (the parts of a mix); defaults are not laid in
+  table,    // a table of booleans, numbers and texts, whose names are checked by whoever reads it; --set section.key.name=value adds to it
 };
 
 struct ConfigKey {
@@ -70,7 +70,7 @@ class Config {
   [[nodiscard]] std::string text(std::string_view section, std::string_view key) const;
   [[nodiscard]] std::vector<std::string> texts(std::string_view section, std::string_view key) const;
   [[nodiscard]] std::vector<double> reals(std::string_view section, std::string_view key) const;
-  // Any value of an open section or of type table or tables.
+  // Any value of an open section or of type tables or table.
   [[nodiscard]] const Json& value(std::string_view section, std::string_view key) const;
   // All values of a section as an object, in the order of declaration, then of the file.
   [[nodiscard]] Json section(std::string_view name) const;

@@ -30,6 +30,7 @@ const std::vector<ConfigKey> keys = {
      .description = "Sequences | step."},
     {.section = "data", .key = "weight", .type = T::real, .minimum = 0, .description = "In a mix."},
     {.section = "data", .key = "parts", .type = T::tables, .description = "Parts of a mix."},
+    {.section = "data", .key = "options", .type = T::table, .description = "Of a task."},
     {.section = "optimizer", .key = "lr", .type = T::real, .fallback = 1e-3, .minimum = 0, .maximum = 100, .description = "Rate."},
     {.section = "optimizer",
      .key = "betas",
@@ -239,11 +240,28 @@ TEST(Config, PartsAreReadByTheSectionsRules) {
   EXPECT_EQ(refused_run("[data]\nparts = 3"), "config.toml:2: [data] parts = 3: a list of tables is wanted");
 }
 
+TEST(Config, TablesHoldValuesByName) {
+  const auto options = [](const std::string& toml, std::vector<std::string> sets = {}) {
+    const auto config = parse_run(toml, std::move(sets));
+    return config.ok() ? write_json(config->value("data", "options")) : config.error().message;
+  };
+  EXPECT_EQ(options("[data]\noptions = { long = 0.2, bits = 16 }"), R"({"bits":16,"long":0.2})");
+  EXPECT_EQ(options("[data]\noptions = { bits = 16 }", {"data.options.long=1", "data.options.bits=8"}), R"({"bits":8,"long":1})");
+  EXPECT_EQ(options("", {"data.options.compare=number"}), R"({"compare":"number"})");
+  EXPECT_EQ(options("[data]\noptions = { bits = 16 }", {"data.options={}"}), "{}");
+  EXPECT_EQ(refused_run("[data]\noptions = 3"), "config.toml:2: [data] options = 3: a table, { name = value, … }, is wanted");
+  EXPECT_EQ(refused_run("[data]\noptions = { a = [1] }"),
+            "config.toml:2: [data] options.a = [1]: a number, a text, or true or false is wanted");
+  EXPECT_EQ(refused_run("", {"data.batch.x=1"}), "--set data.\"batch.x\" is not a key; did you mean batch?");
+  EXPECT_THAT(refused_run("", {"data.options.a={b=1}"}), StartsWith("--set data.options.a"));
+  EXPECT_EQ(options("[data.options]\nbits = 4"), R"({"bits":4})");
+}
+
 TEST(Config, TomlReadsBackToTheSameValues) {
   auto config = parse_run(
       "[model]\npreset = \"a\\\"b\\\\c\\n\\t\\u0001é\\u007F\"\nrope_scaling = { \"odd key\" = [1, 2.0, [\"x\"]], \"\" = {}, t = true }\n"
       "hidden_size = -9223372036854775808\n[optimizer]\nlr = 0.1\nbetas = [1e-300, 0.30000000000000004]\n"
-      "[data]\nweight = 12345678901234567890.0\nparts = [{ weight = -0.0 }]");
+      "[data]\nweight = 12345678901234567890.0\nparts = [{ weight = -0.0 }]\noptions = { z = 0.1, a = \"b\" }");
   ASSERT_TRUE(config.ok()) << config.error().message;
   config->set("data", "path", Json::array({"x.txt"}));
   const auto again = parse(config->toml());

@@ -56,8 +56,8 @@ std::string toml_real(double real) {
 }
 
 std::string value_column(const ConfigKey& key) {
-  static constexpr std::string_view names[] = {"true or false",         "integer",         "number",        "text",
-                                               "text or list of texts", "list of numbers", "table", "list of tables"};
+  static constexpr std::string_view names[] = {"true or false",         "integer",         "number",         "text",
+                                               "text or list of texts", "list of numbers", "list of tables", "table"};
   if (!key.choices.empty()) return fmt::format("`\"{}\"`", fmt::join(key.choices, "\"`, `\""));
   std::string text(names[static_cast<std::size_t>(key.type)]);
   if (key.type != ConfigType::integer && key.type != ConfigType::real && key.type != ConfigType::reals) return text;

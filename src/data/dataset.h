@@ -49,7 +49,7 @@ class Dataset {
 
   // Most predictions a sample has.
   [[nodiscard]] virtual std::int64_t predictions_max() const = 0;
-  // Samples in one pass over the training part; of a mix, the sum over its parts.
+  // Samples in one pass over the training part, 0 where it has no end; of a mix, the sum over its parts.
   [[nodiscard]] virtual std::uint64_t samples_per_epoch() const = 0;
   [[nodiscard]] virtual Cursor begin() const = 0;
   // The next `count` samples; moves the cursor past them. ErrorKind::differs: what was made of the data is not on the disk any more as it
@@ -82,7 +82,8 @@ struct DatasetOptions {
 
 // Keys of [data] and their rules. What each kind of data is: settings.h.
 [[nodiscard]] std::vector<ConfigKey> config_keys();
-// Opens the data [data] describes. The dataset keeps nothing of `options` but the seed, and may be read from many threads at once.
+// Opens the data [data] describes. The dataset keeps nothing of `options` but the seed and a handle to the
+// tokenizer, and may be read from many threads at once.
 [[nodiscard]] Result<std::unique_ptr<Dataset>> open_dataset(const Config& config, const DatasetOptions& options);
 
 }  // namespace godwit::data

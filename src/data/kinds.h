@@ -35,6 +35,10 @@ struct Kind {
 // other.
 [[nodiscard]] Result<std::unique_ptr<Dataset>> open_mix(const DataSettings& settings, const DatasetOptions& options);
 
+// Documents of problems (document.h), one a sample: document i is problem i of the training split, which begins again where it ends; it is
+// long or short as is_long (task.h) says of i. Validation is the first documents of the evaluation split.
+[[nodiscard]] Result<std::unique_ptr<Dataset>> open_task(const DataSettings& settings, const DatasetOptions& options);
+
 // 1234567 → "1,234,567"
 [[nodiscard]] std::string grouped(std::uint64_t number);
 

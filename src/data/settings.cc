@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <string_view>
 #include <utility>
 
@@ -42,14 +43,34 @@ Result<void> check(const DataSettings& settings) {
   }
   if (settings.kind == mix && !settings.paths.empty())
     return input_error("{}: a mix has no path of its own; each of its parts has one", settings.place);
+  if (settings.kind == "task") {
+    if (settings.task.empty())
+      return input_error("{}: kind \"task\" needs task, a task's name or a .jsonl file of problems", settings.place);
+    if (!settings.paths.empty()) return input_error("{}: path is for text and ids; a task takes task = \"…\"", settings.place);
+  } else if (!settings.task.empty() || !settings.options.is_null()) {
+    return input_error("{}: {} is only for kind \"task\", and kind is \"{}\"", settings.place, settings.task.empty() ? "options" : "task",
+                       settings.kind);
+  }
   if (settings.kind == "text" && settings.text_key.empty())
     return input_error("{}: text is empty; it names the key of a .jsonl line that holds its text", settings.place);
   return {};
 }
 
+// Keys that mean nothing to a task, or only to one. `given`: in the table that says the kind.
+Result<void> check_given(const std::string& kind, std::string_view place, const std::function<bool(const char*)>& given) {
+  if (kind == "task") {
+    if (given("validation")) {
+      return input_error("{}: validation is a share of files; of a task validation_count documents are kept (default 256)", place);
+    }
+  } else if (kind != mix && given("validation_count")) {
+    return input_error("{}: validation_count is only for kind \"task\", and kind is \"{}\"; set validation, a share", place, kind);
+  }
+  return {};
+}
+
 // A part's table; Config has checked its keys and values by the rules above. What the part leaves out is as `whole` says.
 Result<DataSettings> read_part(const Json& part, const DataSettings& whole, bool validation_given, std::string place) {
-  const std::vector<std::string> known{"kind", "path", "weight", "text", "sequence", "validation"};
+  const std::vector<std::string> known{"kind", "path", "weight", "text", "sequence", "validation", "task", "options", "validation_count"};
   for (const auto& [key, value] : part.items()) {
     if (std::ranges::find(known, key) == known.end()) {
       return input_error("{}: {} is for the whole of [data]; a part has {}", place, key, listed(known));
@@ -69,6 +90,10 @@ Result<DataSettings> read_part(const Json& part, const DataSettings& whole, bool
   settings.sequence = part.value("sequence", whole.sequence);
   settings.validation = part.value("validation", validation_given ? whole.validation : validation_by_default(settings.kind));
   settings.weight = part.value("weight", settings.weight);
+  settings.task = part.value("task", std::string());
+  settings.options = part.value("options", Json());
+  if (part.contains("validation_count")) settings.validation_count = part["validation_count"].get<std::int64_t>();
+  TRY(check_given(settings.kind, settings.place, [&](const char* key) { return part.contains(key); }));
   TRY(check(settings));
   return settings;
 }
@@ -82,7 +107,8 @@ std::vector<ConfigKey> config_keys() {
        .key = "kind",
        .type = T::text,
        .choices = kind_names(),
-       .description = "`text`: files of text; `ids`: rows of token ids, in order, wrapping; `mix`: weighted `parts`."},
+       .description = "`text`: files of text; `ids`: rows of token ids, in order, wrapping; `task`: documents of a task's problems; "
+                      "`mix`: weighted `parts`."},
       {.section = "data",
        .key = "path",
        .type = T::texts,
@@ -121,11 +147,28 @@ std::vector<ConfigKey> config_keys() {
            "Share at the end of each file (of `ids`: of the rows) that is kept for validation; by default 0.1 of text, nothing of "
            "`ids`."},
       {.section = "data",
+       .key = "task",
+       .type = T::text,
+       .description = "Of a `task`: its name (`godwit tasks list`), or a `.jsonl` file of problems."},
+      {.section = "data",
+       .key = "options",
+       .type = T::table,
+       .description = "Of a `task`: its options, `{ bits = 16, long = 0.2 }`; `long` is the share of documents that show the chain of "
+                      "thought."},
+      {.section = "data",
+       .key = "validation_count",
+       .type = T::integer,
+       .minimum = 0,
+       .maximum = 1 << 20,
+       .description =
+           "Of a `task`: documents for validation (default 256), from a stream that training never sees; of a file, at most what "
+           "its option `held_out` says."},
+      {.section = "data",
        .key = "parts",
        .type = T::tables,
        .may_change = true,
-       .description = "Parts of a `mix`: tables with `kind`, `path`, `weight` (default 1), and `text`, `sequence`, `validation` where they "
-                      "differ from those above. Known to a run by content."},
+       .description = "Parts of a `mix`: tables with `kind`, `path`, or `task` and `options`, `weight` (default 1), and `text`, "
+                      "`sequence`, `validation`, `validation_count` where they differ from those above. Known to a run by content."},
       {.section = "data",
        .key = "weight",
        .type = T::real,
@@ -150,10 +193,14 @@ Result<DataSettings> read_settings(const Config& config) {
   settings.sequence = config.integer("data", "sequence");
   const bool validation_given = config.has("data", "validation");
   settings.validation = validation_given ? config.real("data", "validation") : validation_by_default(settings.kind);
+  if (config.has("data", "task")) settings.task = config.text("data", "task");
+  if (config.has("data", "options")) settings.options = config.value("data", "options");
+  if (config.has("data", "validation_count")) settings.validation_count = config.integer("data", "validation_count");
+  TRY(check_given(settings.kind, settings.place, [&](const char* key) { return config.given("data", key); }));
   const bool has_parts = config.has("data", "parts");
   if (has_parts != (settings.kind == mix)) {
     return has_parts ? input_error("{} is only for kind \"mix\", and kind is \"{}\"", config.origin("data", "parts"), settings.kind)
-                     : input_error("{}: a mix needs parts: [[data.parts]] tables with kind and path", settings.place);
+                     : input_error("{}: a mix needs parts: [[data.parts]] tables with kind and path, or kind and task", settings.place);
   }
   if (config.has("data", "weight")) return input_error("{} is for the parts of a mix", config.origin("data", "weight"));
   TRY(check(settings));

@@ -1,17 +1,20 @@
 // What [data], or one part of a mix, says, with defaults filled in and each value checked.
 //
-//     text   files of text, cut into windows of `sequence` predictions   text_dataset.h
-//     ids    rows of token ids                                           ids_dataset.h
-//     mix    weighted parts, each one of the above                       mix_dataset.h
+//     text   files of text, cut into windows of `sequence` predictions   text_dataset.cc
+//     ids    rows of token ids                                           ids_dataset.cc
+//     task   documents of a task's problems                              task_dataset.cc
+//     mix    weighted parts, each one of the above                       mix_dataset.cc
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/config.h"
 #include "base/error.h"
+#include "base/json.h"
 
 namespace godwit::data {
 
@@ -21,8 +24,11 @@ struct DataSettings {
   std::vector<std::filesystem::path> paths;
   std::string text_key = "text";  // the key of a .jsonl line that holds its text
   std::int64_t sequence = 256;
-  double validation = 0;  // share of each file (rows: of all rows), taken from its end
-  double weight = 1;      // of a part
+  double validation = 0;                         // share of each file (rows: of all rows), taken from its end
+  std::string task;                              // a task, or a .jsonl file of problems
+  Json options;                                  // of the task; null: none are given
+  std::optional<std::int64_t> validation_count;  // documents of a task
+  double weight = 1;                             // of a part
   std::vector<DataSettings> parts;
 };
 

@@ -83,11 +83,47 @@ TEST(data_settings, what_does_not_fit_together_is_named) {
   EXPECT_THAT(error("[data]\nkind = 'mix'\nparts = []\n"), HasSubstr("a mix of no parts"));
   EXPECT_THAT(error("[data]\nkind = 'mix'\npath = 'a'\n[[data.parts]]\nkind = 'text'\npath = 'b'\n"), HasSubstr("no path of its own"));
   EXPECT_THAT(error("[data]\nkind = 'mix'\n[[data.parts]]\npath = 'b'\n"),
-              HasSubstr("parts[0]: has no kind; a part's kind is one of text, ids"));
+              HasSubstr("parts[0]: has no kind; a part's kind is one of text, ids, task"));
   EXPECT_THAT(error("[data]\nkind = 'mix'\n[[data.parts]]\nkind = 'mix'\n"), HasSubstr("kind is \"mix\""));
   EXPECT_THAT(error("[data]\nkind = 'mix'\n[[data.parts]]\nkind = 'text'\npath = 'b'\nbatch = 3\n"), HasSubstr("batch is for the whole"));
   EXPECT_THAT(error("[data]\nkind = 'mix'\n[[data.parts]]\nkind = 'text'\n"), HasSubstr("parts[0]: kind \"text\" needs path"));
   EXPECT_THAT(error("[data]\nkind = 'mix'\n[[data.parts]]\nkind = 'text'\npath = 'b'\nweight = 0\n"), HasSubstr("weight"));
+}
+
+TEST(data_settings, tasks_have_keys_of_their_own) {
+  const DataSettings task = read("[data]\nkind = 'task'\ntask = 'parity'\noptions = { bits = 8 }\nvalidation_count = 9\n").value();
+  EXPECT_EQ(task.task, "parity");
+  EXPECT_EQ(write_json(task.options), R"({"bits":8})");
+  EXPECT_EQ(task.validation_count, 9);
+  const DataSettings mix = read(R"(
+[data]
+kind = "mix"
+validation_count = 5
+[[data.parts]]
+kind = "task"
+task = "gcd"
+[[data.parts]]
+kind = "task"
+task = "parity"
+options = { bits = 4 }
+validation_count = 6
+)")
+                               .value();
+  EXPECT_EQ(mix.parts[0].task, "gcd");
+  EXPECT_TRUE(mix.parts[0].options.is_null());
+  EXPECT_EQ(mix.parts[0].validation_count, 5);
+  EXPECT_EQ(mix.parts[1].validation_count, 6);
+  EXPECT_EQ(write_json(mix.parts[1].options), R"({"bits":4})");
+  const auto error = [](std::string_view toml) { return message(read(toml)); };
+  EXPECT_THAT(error("[data]\nkind = 'task'\n"), HasSubstr("needs task"));
+  EXPECT_THAT(error("[data]\nkind = 'task'\ntask = 'gcd'\npath = 'a'\n"), HasSubstr("path is for text and ids"));
+  EXPECT_THAT(error("[data]\nkind = 'task'\ntask = 'gcd'\nvalidation = 0.1\n"), HasSubstr("of a task validation_count documents"));
+  EXPECT_THAT(error("[data]\nkind = 'text'\npath = 'a'\ntask = 'gcd'\n"), HasSubstr("task is only for kind \"task\""));
+  EXPECT_THAT(error("[data]\nkind = 'text'\npath = 'a'\noptions = { a = 1 }\n"), HasSubstr("options is only for kind \"task\""));
+  EXPECT_THAT(error("[data]\nkind = 'ids'\npath = 'a'\nvalidation_count = 3\n"), HasSubstr("validation_count is only for kind"));
+  EXPECT_THAT(error("[data]\nkind = 'mix'\ntask = 'gcd'\n[[data.parts]]\nkind = 'task'\ntask = 'gcd'\n"), HasSubstr("only for kind"));
+  EXPECT_THAT(error("[data]\nkind = 'mix'\n[[data.parts]]\nkind = 'task'\ntask = 'gcd'\nvalidation = 0.5\n"),
+              HasSubstr("parts[0]: validation is a share of files"));
 }
 
 TEST(data_settings, data_open_as_the_configuration_says) {
