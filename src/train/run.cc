@@ -286,8 +286,12 @@ Result<void> Run::step() {
   }
   if (options_.progress) {
     const double left = seconds_per_step_ * static_cast<double>(setup_.settings.run.steps - static_cast<std::int64_t>(step_));
-    options_.progress({step_, static_cast<std::uint64_t>(setup_.settings.run.steps), static_cast<float>(next.facts.value("loss", 0.0)),
-                       tokens_per_s, left, evaluated});
+    Progress progress{step_, static_cast<std::uint64_t>(setup_.settings.run.steps), static_cast<float>(next.facts.value("loss", 0.0)),
+                      tokens_per_s, left, evaluated, std::nullopt};
+    if (next.facts.contains("reward")) {
+      progress.rolled = {next.facts.value("reward", 0.0), next.facts.value("accuracy", 0.0), next.facts.value("thinking_mean", 0.0)};
+    }
+    options_.progress(progress);
   }
   if (options_.device.profile && options_.profiled) TRY(options_.profiled(crew_->executables()));
   return {};
