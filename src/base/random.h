@@ -26,6 +26,7 @@ enum class Purpose : std::uint8_t {
   fault = 7,       // where injected faults strike
   test = 8,        // data of tests and benchmarks
   check = 9,       // what results are checked with, and which of them: never state
+  reward = 10,     // rewards by chance; step = completion
 };
 
 using PhiloxCounter = std::array<std::uint32_t, 4>;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <optional>
 
+#include "base/random.h"
 #include "infer/generator.h"
 #include "rl/advantage.h"
 
@@ -66,7 +67,7 @@ class Writer : public train::RollOut {
         request.max_tokens = s.max_tokens;
         request.sampling.temperature = 1;
         request.seed = shared_.seed;
-        request.sample = prompt.index * static_cast<std::uint64_t>(s.group) + static_cast<std::uint64_t>(k);
+        request.sample = completion_number(prompt, static_cast<std::size_t>(k));
         request.eos = shared_.tokens.eos;
         requests.push_back(std::move(request));
       }
@@ -114,6 +115,11 @@ class Writer : public train::RollOut {
     std::vector<std::vector<float>> logprobs;
   };
 
+  // Of all the run's completions.
+  [[nodiscard]] std::uint64_t completion_number(const data::Sample& prompt, std::size_t place) const {
+    return prompt.index * static_cast<std::uint64_t>(shared_.settings.group) + place;
+  }
+
   // For so many prompts at once; the first order shows how many there are.
   Result<void> make_generator(std::int64_t prompts) {
     const std::int64_t streams = prompts * shared_.settings.group;
@@ -138,7 +144,8 @@ class Writer : public train::RollOut {
     Record& record = noted.record;
     std::vector<double> rewards;
     for (const infer::Answer& answer : answers) {
-      TRY_ASSIGN(const Completion completion, read_completion(answer.ids, s.max_tokens, *shared_.tokenizer, shared_.tokens));
+      TRY_ASSIGN(Completion completion, read_completion(answer.ids, s.max_tokens, *shared_.tokenizer, shared_.tokens));
+      completion.chance = RandomStream(shared_.seed, Purpose::reward, completion_number(prompt, noted.logprobs.size())).f64(0);
       const double score = completion.answer.empty() ? 0.0 : shared_.problems->score(problem, completion.answer);
       double reward = 0;
       for (const auto& [kind, weight] : shared_.rewards) reward += weight * kind->value(completion, score);
