@@ -163,7 +163,7 @@ Result<std::string> TrainingKeeper::batch(std::size_t state, std::size_t index) 
   carry_out(pulse_->enter(Phase::batch, step), *states_[state]);
   return draw(step, [&]() -> Result<void> {
     data::Cursor cursor = states_[state]->cursor();
-    TRY_ASSIGN(const std::vector<data::Sample> samples, task_.setup().dataset->next(cursor, task_.setup().settings.run.batch));
+    TRY_ASSIGN(const std::vector<data::Sample> samples, next_samples(task_.setup(), step - 1, cursor));
     write_area(area(index), samples, cursor);
     return {};
   });
@@ -233,6 +233,12 @@ std::optional<RollOuts::Step> TrainingKeeper::read_records(std::span<const guard
 void TrainingKeeper::copy_untouched(const State& from, State& to) const {
   if (&from == &to) return;
   for (const std::size_t i : untouched_) std::memcpy(to.list()[i].bytes.data(), from.list()[i].bytes.data(), to.list()[i].bytes.size());
+}
+
+void TrainingKeeper::copy_weights(const State& from, State& to) const {
+  for (const std::string& prefix : to.layout().copies()) {
+    if (task_.setup().roll_outs->copies_at(prefix, from.layout().scalars(from.base()).step)) from.copy_weights(prefix, to);
+  }
 }
 
 void TrainingKeeper::carry_out(const std::vector<const guard::Fault*>& faults, State& state) {
@@ -307,6 +313,8 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
       }
     }
     if (&from != &to) std::memcpy(to.base(), from.base(), static_cast<std::size_t>(to.layout().bytes()));
+    copy_weights(from, to);
+    for (const std::size_t index : untouched_) hash_tensor(to, index);
     return true;
   };
   if (how == guard::How::apply) {
@@ -331,6 +339,7 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
     facts["no_update"] = true;
     facts["tokens"] = rolled->tokens;
   } else if (how == guard::How::apply) {
+    if (!checks) copy_weights(from, to);  // in place they are soon others
     Once once;
     constexpr int tries = 5;
     for (int attempt = 1;; ++attempt) {
@@ -360,6 +369,7 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
     applied = once.applied;
     proposal = std::move(once.proposal);
     copy_untouched(from, to);
+    if (checks) copy_weights(from, to);
     for (const std::size_t index : untouched_) hash_tensor(to, index);
     facts["loss"] = static_cast<double>(proposal->loss);
     facts["lr"] = static_cast<double>(applied.lr);

@@ -364,7 +364,7 @@ Result<RunResult> Run::execute() {
   if (options_.dry_run) {
     // What the backend holds beside the plan is known once programs are prepared; none of it is touched.
     TRY_ASSIGN(auto opened, device::Device::open(options_.device));
-    TRY_ASSIGN(auto state, State::create(*opened, *setup_.model, setup_.dataset->begin().values.size()));
+    TRY_ASSIGN(auto state, State::create(*opened, *setup_.model, setup_.dataset->begin().values.size(), setup_.copies()));
     Engine engine(*setup_.model, setup_.program_settings(), setup_.predictions_max(), !task_->programs().evaluation.nodes.empty());
     TRY(engine.prepare(*opened, *state));
     TRY_ASSIGN(figures_.backend_bytes, engine.held_bytes());
