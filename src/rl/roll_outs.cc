@@ -314,6 +314,9 @@ Result<Completion> read_completion(std::span<const std::int32_t> ids, std::int64
   completion.finished = !ids.empty() && ids.back() == tokens.eos;
   completion.think_ends = std::ranges::count(ids, tokens.think_end);
   completion.thinking = std::ranges::find(ids, tokens.think_end) - ids.begin();
+  // A vocabulary is padded: what lies behind the tokenizer's ids is no answer.
+  const auto has_token = [&](std::int32_t id) { return !tokenizer.token_bytes(id).empty(); };
+  if (!std::ranges::all_of(ids, has_token)) return completion;
   TRY_ASSIGN(const std::optional<std::string> answer, data::answer_of(ids, tokenizer));
   completion.answer = answer.value_or("");
   return completion;
