@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <optional>
 
 #include "base/random.h"
@@ -25,6 +26,7 @@ struct Record {
   std::int64_t ratios_off = 0;   // tokens whose two log-probabilities are not the same bits
   std::int64_t silent = 0;       // every completion weighs nothing
   std::int64_t clipped = 0;      // tokens
+  std::int64_t resampled = 0;    // prompts that were given up for another
   double kl = 0;                 // over all tokens
 };
 static_assert(std::is_trivially_copyable_v<Record>);
@@ -48,6 +50,9 @@ struct Shared {
     return settings.reference_every > 0 && static_cast<std::int64_t>(step) % settings.reference_every == 0;
   }
 };
+
+// From a prompt's place in the stream to that of the one that stands in for it: no stream is so long.
+constexpr std::uint64_t another_prompt = std::uint64_t{1} << 40;
 
 // The copies a state may carry: of the model that wrote the present completions, and of the reference.
 constexpr const char* old_copies = "old.";
@@ -76,34 +81,29 @@ class Writer : public train::RollOut {
                                             const std::function<bool()>& interrupted) override {
     step_ = step;
     TRY(write_by(shared_.epoch(step) == 0 ? weights_[state_] : old_weights_[state_], static_cast<std::int64_t>(prompts.size())));
-    const RlSettings& s = shared_.settings;
-    std::vector<infer::Request> requests;
-    for (const data::Sample& prompt : prompts) {
-      for (std::int64_t k = 0; k < s.group; ++k) {
-        infer::Request request;
-        request.prompt = prompt.ids;
-        request.max_tokens = s.max_tokens;
-        request.sampling.temperature = 1;
-        request.seed = shared_.seed;
-        request.sample = completion_number(prompt, static_cast<std::size_t>(k));
-        request.eos = shared_.tokens.eos;
-        requests.push_back(std::move(request));
+    const auto group = static_cast<std::size_t>(shared_.settings.group);
+    std::vector<data::Sample> asked(prompts.begin(), prompts.end());
+    noted_.assign(prompts.size(), {});
+    std::vector<train::Written> written(prompts.size() * group);
+    std::vector<std::size_t> open(prompts.size());
+    std::iota(open.begin(), open.end(), std::size_t{0});
+    for (std::int64_t attempt = 0; !open.empty(); ++attempt) {
+      TRY_ASSIGN(const std::vector<infer::Answer> answers, answer(asked, open, interrupted));
+      std::vector<std::size_t> equal;
+      for (std::size_t i = 0; i < open.size(); ++i) {
+        const std::size_t place = open[i];
+        const std::span<train::Written> to = std::span(written).subspan(place * group, group);
+        TRY(judge(asked[place], std::span(answers).subspan(i * group, group), noted_[place], to));
+        noted_[place].record.resampled = attempt;
+        if (std::ranges::all_of(noted_[place].advantages, [](double each) { return each == 0; })) equal.push_back(place);
       }
-    }
-    const auto heed = [&](const infer::Event&) -> Result<void> {
-      if (interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
-      return {};
-    };
-    auto answered = generator_->generate(requests, heed);
-    if (!answered.ok()) {
-      generator_->abandon();
-      return answered.error();
-    }
-    noted_.clear();
-    std::vector<train::Written> written;
-    const auto group = static_cast<std::size_t>(s.group);
-    for (std::size_t i = 0; i < prompts.size(); ++i) {
-      TRY(judge(prompts[i], std::span(*answered).subspan(i * group, group), written));
+      if (attempt == shared_.settings.resample) break;
+      open = std::move(equal);
+      for (const std::size_t place : open) {
+        data::Sample& other = asked[place];
+        other.index = prompts[place].index + (static_cast<std::uint64_t>(attempt) + 1) * another_prompt;
+        TRY_ASSIGN(other.ids, data::prompt_ids(problem_at(*shared_.problems, shared_.seed, other.index), *shared_.tokenizer));
+      }
     }
     return written;
   }
@@ -161,6 +161,31 @@ class Writer : public train::RollOut {
     std::vector<bool> cut;
   };
 
+  // The groups of the prompts at these places.
+  Result<std::vector<infer::Answer>> answer(std::span<const data::Sample> prompts, std::span<const std::size_t> places,
+                                            const std::function<bool()>& interrupted) {
+    std::vector<infer::Request> requests;
+    for (const std::size_t place : places) {
+      for (std::int64_t k = 0; k < shared_.settings.group; ++k) {
+        infer::Request request;
+        request.prompt = prompts[place].ids;
+        request.max_tokens = shared_.settings.max_tokens;
+        request.sampling.temperature = 1;
+        request.seed = shared_.seed;
+        request.sample = completion_number(prompts[place], static_cast<std::size_t>(k));
+        request.eos = shared_.tokens.eos;
+        requests.push_back(std::move(request));
+      }
+    }
+    const auto heed = [&](const infer::Event&) -> Result<void> {
+      if (interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
+      return {};
+    };
+    auto answered = generator_->generate(requests, heed);
+    if (!answered.ok()) generator_->abandon();
+    return answered;
+  }
+
   // Of all the run's completions.
   [[nodiscard]] std::uint64_t completion_number(const data::Sample& prompt, std::size_t place) const {
     return prompt.index * static_cast<std::uint64_t>(shared_.settings.group) + place;
@@ -187,10 +212,11 @@ class Writer : public train::RollOut {
   }
 
   // Scores a prompt's group.
-  Result<void> judge(const data::Sample& prompt, std::span<const infer::Answer> answers, std::vector<train::Written>& written) {
+  Result<void> judge(const data::Sample& prompt, std::span<const infer::Answer> answers, Noted& noted,
+                     std::span<train::Written> written) const {
     const RlSettings& s = shared_.settings;
     const data::Problem problem = problem_at(*shared_.problems, shared_.seed, prompt.index);
-    Noted& noted = noted_.emplace_back();
+    noted = {};
     Record& record = noted.record;
     noted.prompt_predictions = prompt.predictions();
     std::vector<double> rewards;
@@ -210,13 +236,13 @@ class Writer : public train::RollOut {
       for (const float logprob : answer.logprobs) record.logprob += static_cast<double>(logprob);
       noted.logprobs.push_back(answer.logprobs);
       noted.cut.push_back(!completion.finished);
-      train::Written one;
+      train::Written& one = written[noted.logprobs.size() - 1];
+      one = {};
       one.sample.ids = prompt.ids;
       one.sample.ids.insert(one.sample.ids.end(), answer.ids.begin(), answer.ids.end());
       one.sample.labelled.assign(prompt.ids.size() - 1, 0);
       one.sample.labelled.insert(one.sample.labelled.end(), answer.ids.size(), 1);
       one.logprobs = answer.logprobs;
-      written.push_back(std::move(one));
     }
     record.completions = s.group;
     noted.advantages = advantages(rewards, s.advantage);
@@ -276,6 +302,7 @@ class GroupRollOuts : public train::RollOuts {
       all.ratios_off += record.ratios_off;
       all.silent += record.silent;
       all.clipped += record.clipped;
+      all.resampled += record.resampled;
       all.kl += record.kl;
     }
     const auto share = [&](double sum) { return sum / static_cast<double>(all.completions); };
@@ -294,6 +321,7 @@ class GroupRollOuts : public train::RollOuts {
     if (shared_.settings.clip_low > 0 || shared_.settings.clip_high > 0) {
       step.facts["clip_share"] = static_cast<double>(all.clipped) / static_cast<double>(all.tokens);
     }
+    if (shared_.settings.resample > 0) step.facts["resampled"] = all.resampled;
     if (shared_.settings.kl > 0) step.facts["kl"] = all.kl / static_cast<double>(all.tokens);
     step.facts["ratio_deviation"] = all.ratio_deviation;
     step.facts["ratios_off"] = all.ratios_off;

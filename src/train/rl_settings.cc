@@ -92,6 +92,13 @@ std::vector<ConfigKey> rl_config_keys() {
        .maximum = 1e15,
        .description = "Steps after which the reference becomes the model as it is; 0: it stays the model of the beginning."},
       {.section = section,
+       .key = "resample",
+       .type = T::integer,
+       .fallback = 0,
+       .minimum = 0,
+       .maximum = 1000,
+       .description = "Other prompts that are tried in place of one whose completions are all rewarded alike (DAPO's dynamic sampling)."},
+      {.section = section,
        .key = "mask_cut",
        .type = T::boolean,
        .fallback = false,
@@ -134,6 +141,7 @@ Result<RlSettings> read_rl_settings(const Config& config) {
   s.kl = config.real("rl", "kl");
   s.kl_kind = config.text("rl", "kl_kind") == "unbiased" ? KlKind::unbiased : KlKind::k3;
   s.reference_every = config.integer("rl", "reference_every");
+  s.resample = config.integer("rl", "resample");
   s.mask_cut = config.boolean("rl", "mask_cut");
   if (s.ratio == Ratio::sequence && s.normalise != Normalise::sequence && config.text("rl", "normalise") == "tokens" && config.given("rl", "normalise")) {
     return input_error("{}: a ratio of whole sequences is a mean over each: normalise = \"sequence\" or \"constant\"",

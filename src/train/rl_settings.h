@@ -41,6 +41,7 @@ struct RlSettings {
   double kl = 0;                       // weight
   KlKind kl_kind = KlKind::k3;
   std::int64_t reference_every = 0;    // steps after which the reference becomes the model as it is; 0: it stays the one of the beginning
+  std::int64_t resample = 0;           // other prompts tried where a group's rewards are all equal
   bool mask_cut = false;               // completions that ran into max_tokens teach nothing
 };
 
