@@ -91,6 +91,7 @@ Result<DataSettings> read_part(const Json& part, const DataSettings& whole, bool
   settings.validation = part.value("validation", validation_given ? whole.validation : validation_by_default(settings.kind));
   settings.weight = part.value("weight", settings.weight);
   settings.task = part.value("task", std::string());
+  settings.task_place = settings.place + ".task";
   settings.options = part.value("options", Json());
   if (part.contains("validation_count")) settings.validation_count = part["validation_count"].get<std::int64_t>();
   TRY(check_given(settings.kind, settings.place, [&](const char* key) { return part.contains(key); }));
@@ -194,6 +195,7 @@ Result<DataSettings> read_settings(const Config& config) {
   const bool validation_given = config.has("data", "validation");
   settings.validation = validation_given ? config.real("data", "validation") : validation_by_default(settings.kind);
   if (config.has("data", "task")) settings.task = config.text("data", "task");
+  settings.task_place = config.origin("data", "task");
   if (config.has("data", "options")) settings.options = config.value("data", "options");
   if (config.has("data", "validation_count")) settings.validation_count = config.integer("data", "validation_count");
   TRY(check_given(settings.kind, settings.place, [&](const char* key) { return config.given("data", key); }));

@@ -26,6 +26,7 @@ struct DataSettings {
   std::int64_t sequence = 256;
   double validation = 0;                         // share of each file (rows: of all rows), taken from its end
   std::string task;                              // a task, or a .jsonl file of problems
+  std::string task_place = "[data] task";        // opens errors about it
   Json options;                                  // of the task; null: none are given
   std::optional<std::int64_t> validation_count;  // documents of a task
   double weight = 1;                             // of a part
