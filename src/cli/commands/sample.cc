@@ -99,8 +99,8 @@ Result<int> run_sample(const Options& options) {
   TRY_ASSIGN(const auto problems, data::open_problems(source));
   TRY_ASSIGN(const std::unique_ptr<OpenModel> opened, open_model(options.model, options.compute));
   if (!opened->tokenizer) return input_error("{} has no tokenizer, and problems are texts", options.model);
-  TRY_ASSIGN(DurableWriter file, DurableWriter::create(options.out));  // now, so that hours are not spent before it turns out wrong
   catch_interrupts();
+  TRY_ASSIGN(DurableWriter file, DurableWriter::create(options.out));  // now, so that hours are not spent before it turns out wrong
   Progress progress(options.compute.quiet);
   rl::AskOptions ask;
   ask.split = data::Split::training;
