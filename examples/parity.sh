@@ -44,8 +44,10 @@ if [ "$calm" != "$storm" ]; then
   exit 3
 fi
 echo "$faults faults survived, digest equal to the undisturbed run: $storm"
+"$godwit" report "$runs/after" --out "$runs/report.html" > /dev/null
 cat <<END
 
+The run as a page: $runs/report.html
 Ask it yourself:
   $godwit generate $runs/after --prompt '0110100110010111=<think>' --max-tokens 22
   $godwit generate $runs/before --prompt '0110100110010111=<think>' --max-tokens 22     (before it was rewarded)
