@@ -1,0 +1,63 @@
+// What could go wrong: a group that agrees moves the weights all the same; n for n − 1; a completion counts by its length where it should
+// not.
+#include "rl/advantage.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace godwit::rl {
+namespace {
+
+using train::Advantage;
+using train::Normalise;
+
+TEST(Advantages, MeanIsTakenFromEachReward) {
+  const std::vector<double> found = advantages(std::vector<double>{1, 0, 0.5, 0.5}, Advantage::mean);
+  EXPECT_EQ(found, (std::vector<double>{0.5, -0.5, 0, 0}));
+  EXPECT_EQ(advantages(std::vector<double>{1, 0}, Advantage::mean), (std::vector<double>{0.5, -0.5}));
+}
+
+TEST(Advantages, StandardDividesByTheDeviationOfTheSample) {
+  // Mean 0.4, squares 3 · 0.16 + 2 · 0.36 = 1.2, over n − 1 = 4: variance 0.3.
+  const std::vector<double> found = advantages(std::vector<double>{1, 0, 0, 1, 0}, Advantage::standard);
+  const double deviation = std::sqrt(0.3) + 1e-4;
+  EXPECT_NEAR(found[0], 0.6 / deviation, 1e-12);
+  EXPECT_NEAR(found[1], -0.4 / deviation, 1e-12);
+  EXPECT_EQ(found[3], found[0]);
+  // Of two, the deviation is |a − b| / √2.
+  const std::vector<double> two = advantages(std::vector<double>{1, 0}, Advantage::standard);
+  EXPECT_NEAR(two[0], 0.5 / (std::sqrt(0.5) + 1e-4), 1e-12);
+  EXPECT_EQ(two[1], -two[0]);
+}
+
+TEST(Advantages, AgreementIsExactlyZero) {
+  // Thrice 0.1 is not 0.3: the mean of equal rewards is rounded.
+  for (const double reward : {0.0, 1.0, 0.1, -0.7, 1e300}) {
+    for (const std::size_t count : {2, 3, 7, 64}) {
+      for (const Advantage how : {Advantage::mean, Advantage::standard}) {
+        EXPECT_EQ(advantages(std::vector<double>(count, reward), how), std::vector<double>(count, 0.0)) << reward << " × " << count;
+      }
+    }
+  }
+}
+
+TEST(TokenWeight, IsWhatTheThreeFormulasSay) {
+  // Advantage 0.75, 5 tokens of at most 20, in a step of 40 tokens in 8 completions.
+  EXPECT_EQ(token_weight(0.75, 5, 20, Normalise::tokens), 0.75f);
+  EXPECT_EQ(token_weight(0.75, 5, 20, Normalise::sequence), 0.15f);
+  EXPECT_EQ(token_weight(0.75, 5, 20, Normalise::constant), 0.0375f);
+  EXPECT_EQ(mean_factor(40, 8, Normalise::tokens), 1.0f / 40);
+  EXPECT_EQ(mean_factor(40, 8, Normalise::sequence), 1.0f / 8);
+  EXPECT_EQ(mean_factor(40, 8, Normalise::constant), 1.0f / 8);
+}
+
+TEST(TokenWeight, OnlySequenceGivesEveryCompletionTheSameSay) {
+  const auto say = [](std::int64_t tokens, Normalise how) { return static_cast<float>(tokens) * token_weight(1, tokens, 16, how); };
+  EXPECT_EQ(say(4, Normalise::sequence), say(16, Normalise::sequence));
+  EXPECT_EQ(4 * say(4, Normalise::tokens), say(16, Normalise::tokens));
+  EXPECT_EQ(4 * say(4, Normalise::constant), say(16, Normalise::constant));
+}
+
+}  // namespace
+}  // namespace godwit::rl
