@@ -116,14 +116,14 @@ class Writer : public train::RollOut {
 
   // For so many prompts at once; the first order shows how many there are.
   Result<void> make_generator(std::int64_t prompts) {
-    const std::int64_t streams = prompts * shared_.settings.group;
-    if (generator_ && streams <= streams_) return {};
     constexpr std::int64_t streams_most = 512;  // more wait until one of these has ended
-    streams_ = std::max(streams_, std::min(streams, streams_most));
+    const std::int64_t streams = std::min(prompts * shared_.settings.group, streams_most);
+    if (generator_ && streams <= streams_) return {};
+    streams_ = streams;
     infer::GeneratorOptions options;
     options.dtype = shared_.dtype;
     options.streams = streams_;
-    options.capacity = std::min(shared_.prompt_tokens_max + shared_.settings.max_tokens, shared_.model->context());
+    options.capacity = shared_.prompt_tokens_max + shared_.settings.max_tokens;
     options.programs = 24;  // every power of two of streams, and of prompt rows
     generator_.reset();
     TRY_ASSIGN(generator_, infer::Generator::create(*device_, *shared_.model, weights_[state_], options, std::nullopt));
@@ -238,6 +238,10 @@ Result<Completion> read_completion(std::span<const std::int32_t> ids, std::int64
   completion.finished = !ids.empty() && ids.back() == tokens.eos;
   completion.think_ends = std::ranges::count(ids, tokens.think_end);
   completion.thinking = std::ranges::find(ids, tokens.think_end) - ids.begin();
+  // A vocabulary is padded: an id behind the thinking may be none of the tokenizer's, and what has one is an answer to nothing.
+  const auto length = std::ranges::find(ids.rbegin(), ids.rend(), tokens.think_end) - ids.rbegin();
+  const auto behind = ids.last(static_cast<std::size_t>(length));
+  if (std::ranges::any_of(behind, [&](std::int32_t id) { return tokenizer.token_bytes(id).empty(); })) return completion;
   TRY_ASSIGN(const std::optional<std::string> answer, data::answer_of(ids, tokenizer));
   completion.answer = answer.value_or("");
   return completion;
@@ -260,6 +264,10 @@ Result<train::OpenedRollOuts> open_roll_outs(const Config& config, const train::
     shared.rewards.emplace_back(reward, weight);
   }
   shared.prompt_tokens_max = shared.problems->longest().prompt + 1;
+  if (shared.prompt_tokens_max + shared.settings.max_tokens > model.context()) {
+    return input_error("{}: prompts of up to {} tokens and {} new ones do not fit the model's max_position_embeddings = {}",
+                       config.origin("rl", "max_tokens"), shared.prompt_tokens_max, shared.settings.max_tokens, model.context());
+  }
   train::OpenedRollOuts opened;
   auto roll_outs = std::make_shared<GroupRollOuts>(std::move(shared));
   opened.prompts = make_prompts(*roll_outs->shared().problems, *roll_outs->shared().tokenizer, settings.run.seed);
