@@ -22,7 +22,7 @@ struct AskOptions {
   std::uint64_t seed = 0;
   program::Dtype dtype = program::Dtype::f32;
   std::int64_t streams = 512;  // at once
-  std::function<Result<void>(double share)> progress;  // its error ends the whole
+  std::function<Result<void>(double share)> progress = {};  // its error ends the whole
 };
 
 struct Try {

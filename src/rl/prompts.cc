@@ -12,7 +12,7 @@ class Prompts : public data::Dataset {
 
   // Every token but <think> stands for a byte at least.
   std::int64_t predictions_max() const override { return problems_.longest().prompt; }
-  std::uint64_t samples_per_epoch() const override { return problems_.count(data::Split::training).value_or(std::uint64_t{1} << 55); }
+  std::uint64_t samples_per_epoch() const override { return problems_.count(data::Split::training).value_or(0); }
   data::Cursor begin() const override { return {{0}}; }
   Result<std::vector<data::Sample>> next(data::Cursor& cursor, std::int64_t count) const override {
     std::vector<data::Sample> samples;

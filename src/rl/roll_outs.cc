@@ -342,9 +342,10 @@ Result<Completion> read_completion(std::span<const std::int32_t> ids, std::int64
   completion.finished = !ids.empty() && ids.back() == tokens.eos;
   completion.think_ends = std::ranges::count(ids, tokens.think_end);
   completion.thinking = std::ranges::find(ids, tokens.think_end) - ids.begin();
-  // A vocabulary is padded: what lies behind the tokenizer's ids is no answer.
-  const auto has_token = [&](std::int32_t id) { return !tokenizer.token_bytes(id).empty(); };
-  if (!std::ranges::all_of(ids, has_token)) return completion;
+  // A vocabulary is padded: an id behind the thinking may be none of the tokenizer's, and what has one is an answer to nothing.
+  const auto length = std::ranges::find(ids.rbegin(), ids.rend(), tokens.think_end) - ids.rbegin();
+  const auto behind = ids.last(static_cast<std::size_t>(length));
+  if (std::ranges::any_of(behind, [&](std::int32_t id) { return tokenizer.token_bytes(id).empty(); })) return completion;
   TRY_ASSIGN(const std::optional<std::string> answer, data::answer_of(ids, tokenizer));
   completion.answer = answer.value_or("");
   return completion;
@@ -367,6 +368,10 @@ Result<train::OpenedRollOuts> open_roll_outs(const Config& config, const train::
     shared.rewards.emplace_back(reward, weight);
   }
   shared.prompt_tokens_max = shared.problems->longest().prompt + 1;
+  if (shared.prompt_tokens_max + shared.settings.max_tokens > model.context()) {
+    return input_error("{}: prompts of up to {} tokens and {} new ones do not fit the model's max_position_embeddings = {}",
+                       config.origin("rl", "max_tokens"), shared.prompt_tokens_max, shared.settings.max_tokens, model.context());
+  }
   train::OpenedRollOuts opened;
   auto roll_outs = std::make_shared<GroupRollOuts>(std::move(shared));
   opened.prompts = make_prompts(*roll_outs->shared().problems, *roll_outs->shared().tokenizer, settings.run.seed);

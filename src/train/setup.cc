@@ -287,9 +287,7 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
   }
   if (setup.predictions_max() > setup.model->context()) {
     return input_error("{}: sequences of {} predictions do not fit the model's max_position_embeddings = {}",
-                       setup.roll_outs ? config.origin("rl", "max_tokens")
-                                       : config.origin("data", config.given("data", "task") ? "task" : "sequence"),
-                       setup.predictions_max(),
+                       config.origin("data", config.given("data", "task") ? "task" : "sequence"), setup.predictions_max(),
                        setup.model->context());
   }
   const std::string digest = hex(setup.dataset->digest());
