@@ -17,6 +17,7 @@
 #include "store/run_directory.h"
 #include "train/engine.h"
 #include "train/metrics.h"
+#include "train/rl_settings.h"
 #include "train/setup.h"
 #include "train/task.h"
 
@@ -420,6 +421,10 @@ Result<RunResult> train(const RunOptions& options) {
   const auto keys = all_config_keys();
   const auto sections = open_config_sections();
   TRY_ASSIGN(Config config, Config::load(options.config, options.sets, keys, sections));
+  if (options.open_roll_outs && !trains_by_roll_outs(config)) {
+    return input_error("{}: [rl] task is missing, there is nothing to write completions to; a config without [rl]: godwit train takes it",
+                       options.config.string());
+  }
   const store::RunDirectory directory{options.directory};
   if (fs::exists(directory.root) && !fs::is_directory(directory.root)) {
     return input_error("--run '{}' exists and is not a directory", directory.root.string());
