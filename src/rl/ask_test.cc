@@ -69,7 +69,9 @@ TEST(Figures, TheMostFrequentAnswerIsTheOneThatCounts) {
   EXPECT_EQ(consensus({said("1", 1), said("2", 0), said("2", 0)}), 0);
   EXPECT_EQ(consensus({said("2", 0), said("1", 1), said("1", 1)}), 1);
   EXPECT_EQ(consensus({said("2", 0), said("1", 1), said("3", 0)}), 0);
-  EXPECT_EQ(consensus({said("1", 1), said("2", 0), said("2", 0), said("1", 1)}), 1);
+  EXPECT_EQ(consensus({said("1", 1), said("2", 0)}), 1) << "the earliest of equals";
+  EXPECT_EQ(consensus({said("2", 0), said("1", 1)}), 0);
+  EXPECT_EQ(consensus({said("1", 1), said("2", 0), said("1", 1), said("2", 0)}), 1);
   EXPECT_EQ(consensus({said({}, 0), said({}, 0), said("1", 1)}), 1) << "silence has no vote";
   EXPECT_EQ(consensus({said({}, 0), said({}, 0)}), 0);
 }

@@ -426,7 +426,7 @@ Result<RunResult> train(const RunOptions& options) {
   const auto sections = open_config_sections();
   TRY_ASSIGN(Config config, Config::load(options.config, options.sets, keys, sections));
   if (options.open_roll_outs && !trains_by_roll_outs(config)) {
-    return input_error("{}: [rl] task is missing: say which problems the model is to answer (godwit tasks list), or start it with godwit train",
+    return input_error("{}: [rl] task is missing, there is nothing to write completions to; a config without [rl]: godwit train takes it",
                        options.config.string());
   }
   const store::RunDirectory directory{options.directory};

@@ -41,7 +41,7 @@ struct RunOptions {
   std::vector<std::string> sets;  // --set section.key=value
   device::DeviceOptions device;
   int workers = 1;               // processes that compute; 0: this process does everything
-  OpenRollOuts open_roll_outs;   // for a config with [rl]; empty: such a config is refused
+  OpenRollOuts open_roll_outs;   // for a config with [rl], no other is taken then; empty: such a config is refused
   std::filesystem::path faults;  // a story whose faults strike this run; empty: none
   bool dry_run = false;
   std::function<void(const Progress&)> progress;     // after each committed step; may be empty

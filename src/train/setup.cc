@@ -144,6 +144,16 @@ Error other_data(const store::RunDirectory& run, const std::vector<data::DataFil
                      then.empty() || differences.empty() ? digests : fmt::format("now {}", fmt::join(differences, "; now ")));
 }
 
+// A task, unlike a file, is known to a run by its name: where that has changed, it is what makes the data others. Else empty.
+std::string changed_task(const Config& now, const Config& then) {
+  for (const char* section : {"rl", "data"}) {
+    const std::string here = now.has(section, "task") ? now.text(section, "task") : "";
+    const std::string there = then.has(section, "task") ? then.text(section, "task") : "";
+    if (here != there) return fmt::format("{}.task: \"{}\" there, \"{}\" here", section, there, here);
+  }
+  return "";
+}
+
 // With [rl] there need be no data.
 Result<void> check_kind_of_data(const Config& config) {
   if (trains_by_roll_outs(config) || config.has("data", "kind")) return {};
@@ -202,6 +212,7 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
                          const std::function<bool()>& interrupted, const OpenRollOuts& open_roll_outs) {
   Setup setup;
   setup.resumed = fs::exists(run.config());
+  std::string other_task;
   if (setup.resumed) {
     const auto keys = all_config_keys();
     const auto sections = open_config_sections();
@@ -220,6 +231,7 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
                          run.root.string(), fmt::join(differences, "; "));
     }
     setup.steps_before = earlier.integer("run", "steps");
+    other_task = changed_task(config, earlier);
   } else {
     if (!config.has("optimizer", "schedule_steps"))
       config.set("optimizer", "schedule_steps", std::max<std::int64_t>(1, config.integer("run", "steps")));
@@ -292,6 +304,10 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
   }
   const std::string digest = hex(setup.dataset->digest());
   if (setup.resumed && config.has("data", "digest") && config.text("data", "digest") != digest) {
+    if (!other_task.empty() && setup.dataset->files().empty()) {
+      return input_error("the run in '{}' was started with another config: {}; use another --run directory, or the old values",
+                         run.root.string(), other_task);
+    }
     return other_data(run, setup.dataset->files(),
                       fmt::format("digest {} then, {} now", config.text("data", "digest").substr(0, 16), digest.substr(0, 16)));
   }
