@@ -22,10 +22,11 @@ enum class Purpose : std::uint8_t {
   sample = 3,      // choosing the next token
   mix = 4,         // choosing the part of a weighted mix
   validation = 5,  // choosing what is kept for validation
-  task = 6,        // generated tasks
+  task = 6,        // problems of tasks: step = 2 · problem + 1 if it is for evaluation, index = draw
   fault = 7,       // where injected faults strike
   test = 8,        // data of tests and benchmarks
   check = 9,       // what results are checked with, and which of them: never state
+  reward = 10,     // rewards by chance; step = completion
 };
 
 using PhiloxCounter = std::array<std::uint32_t, 4>;

@@ -112,7 +112,7 @@ TEST(Main, HelpAndVersionGoToStandardOutput) {
 }
 
 TEST(Main, Lists) {
-  for (const char* thing : {"ops", "backends", "benches", "families", "presets", "commands", "dtypes", "keys"}) {
+  for (const char* thing : {"ops", "backends", "benches", "families", "presets", "tasks", "commands", "dtypes", "keys"}) {
     const Outcome json = godwit({"list", thing, "--json"});
     ASSERT_EQ(json.code, 0) << thing << json.errors;
     const auto document = parse_json(json.output, thing);
@@ -124,6 +124,33 @@ TEST(Main, Lists) {
   }
   EXPECT_THAT(godwit({"list"}).output, HasSubstr("presets"));
   EXPECT_THAT(godwit({"list", "config"}).output, HasSubstr("| `steps` | integer"));
+}
+
+TEST(Main, TasksAreListedAndSampled) {
+  EXPECT_THAT(godwit({"tasks", "list"}).output, HasSubstr("bits  1 to 1024 (default 16)"));
+  EXPECT_THAT(godwit({"tasks", "list", "--json"}).output, HasSubstr(R"("name":"parity","summary":)"));
+  const std::vector<std::string> parity{"tasks", "sample",         "parity", "--count",         "5",
+                                        "--set", "options.bits=4", "--set",  "options.long=0.2"};
+  const Outcome lines = godwit(parity);
+  EXPECT_EQ(lines.code, 0) << lines.errors;
+  EXPECT_EQ(std::count(lines.output.begin(), lines.output.end(), '\n'), 5);
+  EXPECT_THAT(lines.output, StartsWith("1001=<think></think>0\n"));
+  auto json = parity;
+  json.emplace_back("--json");
+  const Json problems = parse_json(godwit(json).output, "output").value();
+  ASSERT_EQ(problems.size(), 5u);
+  EXPECT_EQ(write_json(problems[0]), R"({"index":0,"prompt":"1001=","truth":"0","long":false,"chain":"1110"})");
+  EXPECT_EQ(problems[4]["long"], true);
+  auto evaluation = parity;
+  evaluation.emplace_back("--evaluation");
+  EXPECT_NE(godwit(evaluation).output, lines.output);
+  EXPECT_EQ(godwit({"tasks", "sample", "countdown", "--count", "3"}).output,
+            godwit({"tasks", "sample", "countdown", "--count", "3"}).output);
+  EXPECT_EQ(refused({"tasks", "sample", "party"}), "godwit: godwit tasks sample: there is no task 'party'; did you mean parity?\n");
+  EXPECT_THAT(refused({"tasks", "sample", "parity", "--set", "options.bit=3"}), HasSubstr("there is no option bit; did you mean bits?"));
+  EXPECT_THAT(refused({"tasks", "sample", "parity", "--set", "options.bits=many"}), HasSubstr("option bits = \"many\": a whole number"));
+  EXPECT_THAT(refused({"tasks", "sample", "parity", "--set", "bits=3"}), HasSubstr("--set bits=3: options.KEY=VALUE is wanted"));
+  EXPECT_THAT(refused({"tasks", "sample", "nowhere.jsonl"}), HasSubstr("nowhere.jsonl"));
 }
 
 // A bench or job that is not there must be refused before minutes are spent on the others.

@@ -40,7 +40,10 @@ Result<int> run_training(const TrainingOptions& options, const train::OpenRollOu
     const double share = p.steps == 0 ? 1.0 : static_cast<double>(p.step) / static_cast<double>(p.steps);
     if (p.validation_loss)
       progress.line(fmt::format("step {}: loss {:.4f}, validation loss {:.4f} nats per token", p.step, p.loss, *p.validation_loss));
-    progress.update(share, fmt::format("step {}/{}  loss {:.4f}  {:.0f} tokens/s  {} left", p.step, p.steps, p.loss, p.tokens_per_s,
+    const std::string what = p.rolled ? fmt::format("reward {:.3f}  right {:.1f} %  thinking {:.1f} tokens", p.rolled->reward,
+                                                    100 * p.rolled->accuracy, p.rolled->thinking)
+                                      : fmt::format("loss {:.4f}", p.loss);
+    progress.update(share, fmt::format("step {}/{}  {}  {:.0f} tokens/s  {} left", p.step, p.steps, what, p.tokens_per_s,
                                        duration_text(p.seconds_left)));
   };
   run.tokenizing = [&](double share) { progress.update(share, "text to tokens"); };

@@ -7,7 +7,7 @@
 namespace godwit::data {
 
 std::span<const Kind> all_kinds() {
-  static constexpr std::array kinds{Kind{"text", open_text}, Kind{"ids", open_ids}, Kind{"task", open_task}, Kind{"mix", open_mix}};
+  static constexpr std::array kinds{Kind{"text", open_text}, Kind{"ids", open_ids}, Kind{"chat", open_chat}, Kind{"task", open_task}, Kind{"mix", open_mix}};
   return kinds;
 }
 

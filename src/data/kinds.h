@@ -39,6 +39,10 @@ struct Kind {
 // long or short as is_long (task.h) says of i. Validation is the first documents of the evaluation split.
 [[nodiscard]] Result<std::unique_ptr<Dataset>> open_task(const DataSettings& settings, const DatasetOptions& options);
 
+// Conversations (chat_file.h), one a sample: sample i is conversation Permutation(n, seed, i / n)(i mod n) of the n to train on. The last
+// `validation` of each file's are apart, in order. Ids are those of text/chat.h's lessons, in the format of the tokenizer's template.
+[[nodiscard]] Result<std::unique_ptr<Dataset>> open_chat(const DataSettings& settings, const DatasetOptions& options);
+
 // 1234567 → "1,234,567"
 [[nodiscard]] std::string grouped(std::uint64_t number);
 

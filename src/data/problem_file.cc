@@ -27,8 +27,9 @@ Result<std::string> text_member(const Json& line, std::string_view key, std::str
   return std::string(trimmed(text));
 }
 
-Result<Problem> read_line(std::string_view text, std::string_view place) {
-  TRY_ASSIGN(const Json line, parse_json(text, place));
+}  // namespace
+
+Result<Problem> read_problem(const Json& line, std::string_view place) {
   if (!line.is_object()) return input_error("{}: is {}, an object is wanted: {}", place, line.type_name(), example);
   Problem problem;
   TRY_ASSIGN(problem.prompt, text_member(line, "question", place));
@@ -42,8 +43,6 @@ Result<Problem> read_line(std::string_view text, std::string_view place) {
   if (problem.truth.empty()) return input_error("{}: nothing stands behind the {} of \"answer\"", place, truth_mark);
   return problem;
 }
-
-}  // namespace
 
 std::optional<std::string> without_annotations(std::string_view text) {
   std::string kept;
@@ -65,7 +64,9 @@ Result<ProblemFile> read_problem_file(const std::filesystem::path& path) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(line.size() + 1, rest.size()));
     if (trimmed(line).empty()) continue;
-    TRY_ASSIGN(Problem problem, read_line(line, fmt::format("{}:{}", path.string(), number)));
+    const std::string place = fmt::format("{}:{}", path.string(), number);
+    TRY_ASSIGN(const Json json, parse_json(line, place));
+    TRY_ASSIGN(Problem problem, read_problem(json, place));
     file.problems.push_back(std::move(problem));
   }
   if (file.problems.empty()) return input_error("{}: there is no problem in it; a line is {}", path.string(), example);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "data/dataset.h"
 #include "data/task.h"
 
@@ -20,6 +21,9 @@ struct ProblemFile {
 
 // A broken line is an input error by file and line, and so is a file without any problem.
 [[nodiscard]] Result<ProblemFile> read_problem_file(const std::filesystem::path& path);
+
+// One line's problem; `place` opens errors.
+[[nodiscard]] Result<Problem> read_problem(const Json& line, std::string_view place);
 
 // Without its calculator annotations: "48/2 = <<48/2=24>>24" → "48/2 = 24". Nothing where one is not closed.
 [[nodiscard]] std::optional<std::string> without_annotations(std::string_view text);

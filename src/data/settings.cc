@@ -36,8 +36,8 @@ Result<void> check(const DataSettings& settings) {
   if (settings.kind == "ids" && settings.paths.size() != 1) {
     return input_error("{}: kind \"ids\" reads one file, path names {}", settings.place, settings.paths.size());
   }
-  if (settings.kind == "text" && settings.paths.empty())
-    return input_error("{}: kind \"text\" needs path, a file or a list of files", settings.place);
+  if ((settings.kind == "text" || settings.kind == "chat") && settings.paths.empty())
+    return input_error("{}: kind \"{}\" needs path, a file or a list of files", settings.place, settings.kind);
   for (const auto& path : settings.paths) {
     if (path.empty()) return input_error("{}: path names a file with an empty name", settings.place);
   }
@@ -46,7 +46,7 @@ Result<void> check(const DataSettings& settings) {
   if (settings.kind == "task") {
     if (settings.task.empty())
       return input_error("{}: kind \"task\" needs task, a task's name or a .jsonl file of problems", settings.place);
-    if (!settings.paths.empty()) return input_error("{}: path is for text and ids; a task takes task = \"…\"", settings.place);
+    if (!settings.paths.empty()) return input_error("{}: path is for text, ids and chat; a task takes task = \"…\"", settings.place);
   } else if (!settings.task.empty() || !settings.options.is_null()) {
     return input_error("{}: {} is only for kind \"task\", and kind is \"{}\"", settings.place, settings.task.empty() ? "options" : "task",
                        settings.kind);
@@ -56,8 +56,11 @@ Result<void> check(const DataSettings& settings) {
   return {};
 }
 
-// Keys that mean nothing to a task, or only to one. `given`: in the table that says the kind.
+// Keys that mean nothing to a kind, or only to one. `given`: in the table that says the kind.
 Result<void> check_given(const std::string& kind, std::string_view place, const std::function<bool(const char*)>& given) {
+  if (kind != "chat" && kind != mix && given("too_long")) {
+    return input_error("{}: too_long is only for kind \"chat\", and kind is \"{}\"", place, kind);
+  }
   if (kind == "task") {
     if (given("validation")) {
       return input_error("{}: validation is a share of files; of a task validation_count documents are kept (default 256)", place);
@@ -70,7 +73,7 @@ Result<void> check_given(const std::string& kind, std::string_view place, const 
 
 // A part's table; Config has checked its keys and values by the rules above. What the part leaves out is as `whole` says.
 Result<DataSettings> read_part(const Json& part, const DataSettings& whole, bool validation_given, std::string place) {
-  const std::vector<std::string> known{"kind", "path", "weight", "text", "sequence", "validation", "task", "options", "validation_count"};
+  const std::vector<std::string> known{"kind", "path", "weight", "text", "sequence", "too_long", "validation", "task", "options", "validation_count"};
   for (const auto& [key, value] : part.items()) {
     if (std::ranges::find(known, key) == known.end()) {
       return input_error("{}: {} is for the whole of [data]; a part has {}", place, key, listed(known));
@@ -88,9 +91,11 @@ Result<DataSettings> read_part(const Json& part, const DataSettings& whole, bool
   for (const std::string& path : part.value("path", std::vector<std::string>())) settings.paths.emplace_back(path);
   settings.text_key = part.value("text", whole.text_key);
   settings.sequence = part.value("sequence", whole.sequence);
+  settings.too_long = part.value("too_long", whole.too_long);
   settings.validation = part.value("validation", validation_given ? whole.validation : validation_by_default(settings.kind));
   settings.weight = part.value("weight", settings.weight);
   settings.task = part.value("task", std::string());
+  settings.task_place = settings.place + ".task";
   settings.options = part.value("options", Json());
   if (part.contains("validation_count")) settings.validation_count = part["validation_count"].get<std::int64_t>();
   TRY(check_given(settings.kind, settings.place, [&](const char* key) { return part.contains(key); }));
@@ -107,7 +112,8 @@ std::vector<ConfigKey> config_keys() {
        .key = "kind",
        .type = T::text,
        .choices = kind_names(),
-       .description = "`text`: files of text; `ids`: rows of token ids, in order, wrapping; `task`: documents of a task's problems; "
+       .description = "`text`: files of text; `ids`: rows of token ids, in order, wrapping; `chat`: conversations, of which answers "
+                      "are learned; `task`: documents of a task's problems; "
                       "`mix`: weighted `parts`."},
       {.section = "data",
        .key = "path",
@@ -115,7 +121,7 @@ std::vector<ConfigKey> config_keys() {
        .may_change = true,
        .description =
            "Files: for `text`, `.jsonl` (one JSON object a line) or anything else (one document each); for `ids` one JSON list of "
-           "rows of one length. Known to a run by content."},
+           "rows of one length; for `chat` `.jsonl`, lines of `messages`, or of `question` and `answer`. Known to a run by content."},
       {.section = "data", .key = "text", .type = T::text, .fallback = "text", .description = "Key of a `.jsonl` line that holds its text."},
       {.section = "data",
        .key = "sequence",
@@ -123,7 +129,13 @@ std::vector<ConfigKey> config_keys() {
        .fallback = 256,
        .minimum = 1,
        .maximum = sequence_max,
-       .description = "Predictions per sequence of text."},
+       .description = "Predictions per sequence of text; of `chat`, the most a conversation may have."},
+      {.section = "data",
+       .key = "too_long",
+       .type = T::text,
+       .fallback = "refuse",
+       .choices = {"refuse", "cut", "skip"},
+       .description = "Of `chat`: what becomes of a conversation of more predictions than `sequence`. `cut` keeps its beginning."},
       {.section = "data",
        .key = "batch",
        .type = T::integer,
@@ -145,7 +157,7 @@ std::vector<ConfigKey> config_keys() {
        .maximum = validation_max,
        .description =
            "Share at the end of each file (of `ids`: of the rows) that is kept for validation; by default 0.1 of text, nothing of "
-           "`ids`."},
+           "`ids` and `chat`."},
       {.section = "data",
        .key = "task",
        .type = T::text,
@@ -168,7 +180,7 @@ std::vector<ConfigKey> config_keys() {
        .type = T::tables,
        .may_change = true,
        .description = "Parts of a `mix`: tables with `kind`, `path`, or `task` and `options`, `weight` (default 1), and `text`, "
-                      "`sequence`, `validation`, `validation_count` where they differ from those above. Known to a run by content."},
+                      "`sequence`, `too_long`, `validation`, `validation_count` where they differ from those above. Known to a run by content."},
       {.section = "data",
        .key = "weight",
        .type = T::real,
@@ -183,6 +195,7 @@ std::vector<ConfigKey> config_keys() {
 }
 
 Result<DataSettings> read_settings(const Config& config) {
+  if (!config.has("data", "kind")) return input_error("{} is missing and has no default", config.origin("data", "kind"));
   DataSettings settings;
   settings.place = config.origin("data", "kind");
   settings.kind = config.text("data", "kind");
@@ -191,9 +204,11 @@ Result<DataSettings> read_settings(const Config& config) {
   }
   settings.text_key = config.text("data", "text");
   settings.sequence = config.integer("data", "sequence");
+  settings.too_long = config.text("data", "too_long");
   const bool validation_given = config.has("data", "validation");
   settings.validation = validation_given ? config.real("data", "validation") : validation_by_default(settings.kind);
   if (config.has("data", "task")) settings.task = config.text("data", "task");
+  settings.task_place = config.origin("data", "task");
   if (config.has("data", "options")) settings.options = config.value("data", "options");
   if (config.has("data", "validation_count")) settings.validation_count = config.integer("data", "validation_count");
   TRY(check_given(settings.kind, settings.place, [&](const char* key) { return config.given("data", key); }));

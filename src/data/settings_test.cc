@@ -69,8 +69,12 @@ TEST(data_settings, what_does_not_fit_together_is_named) {
     return message(settings);
   };
   EXPECT_THAT(error("[data]\npath = 'a.txt'\n"), HasSubstr("kind"));
-  EXPECT_THAT(error("[data]\nkind = 'chat'\n"), HasSubstr("mix"));
+  EXPECT_THAT(error("[data]\nkind = 'chats'\n"), HasSubstr("mix"));
   EXPECT_THAT(error("[data]\nkind = 'text'\n"), HasSubstr("needs path"));
+  EXPECT_THAT(error("[data]\nkind = 'chat'\n"), HasSubstr("kind \"chat\" needs path"));
+  EXPECT_THAT(error("[data]\nkind = 'chat'\npath = 'a'\ntoo_long = 'drop'\n"), HasSubstr("too_long"));
+  EXPECT_THAT(error("[data]\nkind = 'text'\npath = 'a'\ntoo_long = 'cut'\n"),
+              HasSubstr("too_long is only for kind \"chat\", and kind is \"text\""));
   EXPECT_THAT(error("[data]\nkind = 'text'\npath = []\n"), HasSubstr("path"));
   EXPECT_THAT(error("[data]\nkind = 'text'\npath = ['a', '']\n"), HasSubstr("empty name"));
   EXPECT_THAT(error("[data]\nkind = 'ids'\npath = ['a', 'b']\n"), HasSubstr("reads one file, path names 2"));
@@ -83,7 +87,7 @@ TEST(data_settings, what_does_not_fit_together_is_named) {
   EXPECT_THAT(error("[data]\nkind = 'mix'\nparts = []\n"), HasSubstr("a mix of no parts"));
   EXPECT_THAT(error("[data]\nkind = 'mix'\npath = 'a'\n[[data.parts]]\nkind = 'text'\npath = 'b'\n"), HasSubstr("no path of its own"));
   EXPECT_THAT(error("[data]\nkind = 'mix'\n[[data.parts]]\npath = 'b'\n"),
-              HasSubstr("parts[0]: has no kind; a part's kind is one of text, ids, task"));
+              HasSubstr("parts[0]: has no kind; a part's kind is one of text, ids, chat, task"));
   EXPECT_THAT(error("[data]\nkind = 'mix'\n[[data.parts]]\nkind = 'mix'\n"), HasSubstr("kind is \"mix\""));
   EXPECT_THAT(error("[data]\nkind = 'mix'\n[[data.parts]]\nkind = 'text'\npath = 'b'\nbatch = 3\n"), HasSubstr("batch is for the whole"));
   EXPECT_THAT(error("[data]\nkind = 'mix'\n[[data.parts]]\nkind = 'text'\n"), HasSubstr("parts[0]: kind \"text\" needs path"));
@@ -116,7 +120,7 @@ validation_count = 6
   EXPECT_EQ(write_json(mix.parts[1].options), R"({"bits":4})");
   const auto error = [](std::string_view toml) { return message(read(toml)); };
   EXPECT_THAT(error("[data]\nkind = 'task'\n"), HasSubstr("needs task"));
-  EXPECT_THAT(error("[data]\nkind = 'task'\ntask = 'gcd'\npath = 'a'\n"), HasSubstr("path is for text and ids"));
+  EXPECT_THAT(error("[data]\nkind = 'task'\ntask = 'gcd'\npath = 'a'\n"), HasSubstr("path is for text, ids and chat"));
   EXPECT_THAT(error("[data]\nkind = 'task'\ntask = 'gcd'\nvalidation = 0.1\n"), HasSubstr("of a task validation_count documents"));
   EXPECT_THAT(error("[data]\nkind = 'text'\npath = 'a'\ntask = 'gcd'\n"), HasSubstr("task is only for kind \"task\""));
   EXPECT_THAT(error("[data]\nkind = 'text'\npath = 'a'\noptions = { a = 1 }\n"), HasSubstr("options is only for kind \"task\""));

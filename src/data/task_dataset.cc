@@ -101,7 +101,7 @@ class TaskDataset final : public Dataset {
 }  // namespace
 
 Result<std::unique_ptr<Dataset>> open_task(const DataSettings& settings, const DatasetOptions& options) {
-  const std::string place = fmt::format("{}: task", settings.place);
+  const std::string& place = settings.task_place;
   if (options.tokenizer == nullptr) {
     return input_error("{}: kind \"task\" needs a tokenizer; set [tokenizer] path, or kind = \"characters\"", settings.place);
   }

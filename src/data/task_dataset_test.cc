@@ -126,8 +126,8 @@ TEST_F(TaskDatasetTest, what_determines_the_samples_is_in_the_digest) {
 
 TEST_F(TaskDatasetTest, what_does_not_fit_is_named) {
   const auto error = [&](const DataSettings& settings) { return message(open_dataset(settings, options_)); };
-  EXPECT_EQ(error(task("party")), "[data]: task: there is no task 'party'; did you mean parity?");
-  EXPECT_THAT(error(task("parity", {{"bit", 3}})), HasSubstr("[data]: task: parity: there is no option bit; did you mean bits?"));
+  EXPECT_EQ(error(task("party")), "[data] task: there is no task 'party'; did you mean parity?");
+  EXPECT_THAT(error(task("parity", {{"bit", 3}})), HasSubstr("[data] task: parity: there is no option bit; did you mean bits?"));
   const auto file = files_.write("mine.jsonl", "{\"question\": \"What?\", \"answer\": \"1\"}\n").string();
   EXPECT_THAT(error(task(file)), HasSubstr("mine.jsonl\": 'W' (U+0057) at line 1, column 1 of the text is not one of"));
   const auto second =

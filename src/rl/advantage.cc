@@ -1,8 +1,10 @@
 #include "rl/advantage.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/check.h"
+#include "base/math.h"
 
 namespace godwit::rl {
 
@@ -30,16 +32,34 @@ std::vector<double> advantages(std::span<const double> rewards, train::Advantage
   return advantages;
 }
 
-float token_weight(double advantage, std::int64_t tokens, std::int64_t tokens_max, train::Normalise how) {
-  switch (how) {
-    case train::Normalise::tokens:
-      return static_cast<float>(advantage);
-    case train::Normalise::sequence:
-      return static_cast<float>(advantage / static_cast<double>(tokens));
-    case train::Normalise::constant:
-      return static_cast<float>(advantage / static_cast<double>(tokens_max));
+WeighedTokens weigh_tokens(double advantage, const Policies& policies, const train::RlSettings& settings) {
+  const auto count = policies.old.size();
+  WeighedTokens weighed;
+  const auto of = [](std::span<const float> logprobs, std::size_t t) { return static_cast<double>(logprobs[t]); };
+  double mean = 0;
+  for (std::size_t t = 0; t < count; ++t) mean += (of(policies.current, t) - of(policies.old, t)) / static_cast<double>(count);
+  const bool clips = settings.clip_low > 0 || settings.clip_high > 0;
+  double divisor = 1;
+  if (settings.normalise == train::Normalise::constant) divisor = static_cast<double>(settings.max_tokens);
+  if (settings.normalise == train::Normalise::sequence || settings.ratio == train::Ratio::sequence) divisor = static_cast<double>(count);
+  for (std::size_t t = 0; t < count; ++t) {
+    const double ratio = math::exp(of(policies.current, t) - of(policies.old, t));
+    const double judged = settings.ratio == train::Ratio::sequence ? math::exp(mean) : ratio;
+    double weight = advantage * judged;
+    if (clips && ((advantage > 0 && judged > 1 + settings.clip_high) || (advantage < 0 && judged < 1 - settings.clip_low))) {
+      weight = 0;
+      ++weighed.clipped;
+    }
+    if (settings.kl > 0) {
+      const double away = of(policies.reference, t) - of(policies.current, t);
+      const double k3 = math::exp(away) - away - 1;
+      const double slope = 1 - math::exp(away);
+      weight -= settings.kl * (settings.kl_kind == train::KlKind::k3 ? slope : ratio * (k3 + slope));
+      weighed.kl += k3;
+    }
+    weighed.weights.push_back(static_cast<float>(weight / divisor));
   }
-  return 0;
+  return weighed;
 }
 
 float mean_factor(std::int64_t tokens, std::int64_t completions, train::Normalise how) {

@@ -21,7 +21,7 @@ struct AskOptions {
   std::int64_t max_tokens = 256;
   std::uint64_t seed = 0;
   program::Dtype dtype = program::Dtype::f32;
-  std::int64_t streams = 256;  // at once
+  std::int64_t streams = 512;  // at once
   std::function<Result<void>(double share)> progress = {};  // its error ends the whole
 };
 

@@ -22,6 +22,7 @@ struct Completion {
   std::int64_t tokens = 0;      // all of them, the end token too
   std::int64_t tokens_max = 0;  // where it would have been cut
   bool finished = false;        // by the end token
+  double chance = 0;            // in [0, 1), of this completion's own
 
   // One thought, one answer, an end.
   [[nodiscard]] bool well_formed() const { return finished && think_ends == 1 && !answer.empty(); }

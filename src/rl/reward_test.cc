@@ -60,7 +60,7 @@ TEST(Rewards, AreFoundByNameAndTheNearestIsNamed) {
   ASSERT_FALSE(none.ok());
   EXPECT_EQ(none.error().kind, ErrorKind::input);
   EXPECT_THAT(none.error().message, HasSubstr("run.toml:4: [rl] rewards: there is no reward 'lenght'; did you mean length?"));
-  EXPECT_THAT(none.error().message, HasSubstr("answer, format, length"));
+  EXPECT_THAT(none.error().message, HasSubstr("answer, chance, format, length"));
 }
 
 }  // namespace

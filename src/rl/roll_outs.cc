@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <optional>
 
+#include "base/random.h"
 #include "infer/generator.h"
 #include "rl/advantage.h"
 
@@ -23,6 +25,9 @@ struct Record {
   double ratio_deviation = 0;    // the largest |p by the training program / p by decoding − 1|
   std::int64_t ratios_off = 0;   // tokens whose two log-probabilities are not the same bits
   std::int64_t silent = 0;       // every completion weighs nothing
+  std::int64_t clipped = 0;      // tokens
+  std::int64_t resampled = 0;    // prompts that were given up for another
+  double kl = 0;                 // over all tokens
 };
 static_assert(std::is_trivially_copyable_v<Record>);
 
@@ -37,60 +42,99 @@ struct Shared {
   std::unique_ptr<data::Problems> problems;
   std::vector<std::pair<const Reward*, double>> rewards;
   std::int64_t prompt_tokens_max = 0;
+
+  // Steps that learn from the same completions are numbered from 0.
+  [[nodiscard]] std::int64_t epoch(std::uint64_t step) const { return static_cast<std::int64_t>(step) % settings.epochs; }
+  // Whether the reference is the model as it is when this step begins.
+  [[nodiscard]] bool refreshes(std::uint64_t step) const {
+    return settings.reference_every > 0 && static_cast<std::int64_t>(step) % settings.reference_every == 0;
+  }
 };
+
+// From a prompt's place in the stream to that of the one that stands in for it: no stream is so long.
+constexpr std::uint64_t another_prompt = std::uint64_t{1} << 40;
+
+// The copies a state may carry: of the model that wrote the present completions, and of the reference.
+constexpr const char* old_copies = "old.";
+constexpr const char* reference_copies = "reference.";
 
 class Writer : public train::RollOut {
  public:
   explicit Writer(const Shared& shared) : shared_(shared) {}
 
-  Result<void> prepare(device::Device& device, std::span<const device::Buffer* const> states,
-                       const std::unordered_map<std::string, std::int64_t>& weights) override {
-    for (const device::Buffer* state : states) weights_.push_back(infer::Weights::over(*state, weights));
+  Result<void> prepare(device::Device& device, std::span<const device::Buffer* const> states, const train::StateLayout& layout) override {
+    for (const device::Buffer* state : states) {
+      weights_.push_back(infer::Weights::over(*state, layout.weights()));
+      if (shared_.settings.epochs > 1) old_weights_.push_back(infer::Weights::over(*state, layout.weights(old_copies)));
+    }
     device_ = &device;
     return {};
   }
 
   Result<void> use(std::size_t state) override {
     state_ = state;
-    return generator_ ? generator_->use(weights_[state]) : Result<void>();
+    writing_ = nullptr;  // what it holds has changed
+    return {};
   }
 
-  Result<std::vector<train::Written>> write(std::span<const data::Sample> prompts, const std::function<bool()>& interrupted) override {
-    TRY(make_generator(static_cast<std::int64_t>(prompts.size())));
-    const RlSettings& s = shared_.settings;
-    std::vector<infer::Request> requests;
-    for (const data::Sample& prompt : prompts) {
-      for (std::int64_t k = 0; k < s.group; ++k) {
-        infer::Request request;
-        request.prompt = prompt.ids;
-        request.max_tokens = s.max_tokens;
-        request.sampling.temperature = 1;
-        request.seed = shared_.seed;
-        request.sample = prompt.index * static_cast<std::uint64_t>(s.group) + static_cast<std::uint64_t>(k);
-        request.eos = shared_.tokens.eos;
-        requests.push_back(std::move(request));
+  Result<std::vector<train::Written>> write(std::span<const data::Sample> prompts, std::uint64_t step,
+                                            const std::function<bool()>& interrupted) override {
+    step_ = step;
+    TRY(write_by(shared_.epoch(step) == 0 ? weights_[state_] : old_weights_[state_], static_cast<std::int64_t>(prompts.size())));
+    const auto group = static_cast<std::size_t>(shared_.settings.group);
+    std::vector<data::Sample> asked(prompts.begin(), prompts.end());
+    noted_.assign(prompts.size(), {});
+    std::vector<train::Written> written(prompts.size() * group);
+    std::vector<std::size_t> open(prompts.size());
+    std::iota(open.begin(), open.end(), std::size_t{0});
+    for (std::int64_t attempt = 0; !open.empty(); ++attempt) {
+      TRY_ASSIGN(const std::vector<infer::Answer> answers, answer(asked, open, interrupted));
+      std::vector<std::size_t> equal;
+      for (std::size_t i = 0; i < open.size(); ++i) {
+        const std::size_t place = open[i];
+        const std::span<train::Written> to = std::span(written).subspan(place * group, group);
+        TRY(judge(asked[place], std::span(answers).subspan(i * group, group), noted_[place], to));
+        noted_[place].record.resampled = attempt;
+        if (std::ranges::all_of(noted_[place].advantages, [](double each) { return each == 0; })) equal.push_back(place);
       }
-    }
-    const auto heed = [&](const infer::Event&) -> Result<void> {
-      if (interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
-      return {};
-    };
-    auto answered = generator_->generate(requests, heed);
-    if (!answered.ok()) {
-      generator_->abandon();
-      return answered.error();
-    }
-    records_.clear();
-    std::vector<train::Written> written;
-    const auto group = static_cast<std::size_t>(s.group);
-    for (std::size_t i = 0; i < prompts.size(); ++i) {
-      TRY(weigh(prompts[i], std::span(*answered).subspan(i * group, group), written));
+      if (attempt == shared_.settings.resample) break;
+      open = std::move(equal);
+      for (const std::size_t place : open) {
+        data::Sample& other = asked[place];
+        other.index = prompts[place].index + (static_cast<std::uint64_t>(attempt) + 1) * another_prompt;
+        TRY_ASSIGN(other.ids, data::prompt_ids(problem_at(*shared_.problems, shared_.seed, other.index), *shared_.tokenizer));
+      }
     }
     return written;
   }
 
+  std::vector<std::vector<float>> weigh(const train::Logprobs& current, const train::Logprobs& reference) override {
+    std::vector<std::vector<float>> all;
+    for (Noted& noted : noted_) {
+      bool silent = true;
+      for (std::size_t k = 0; k < noted.logprobs.size(); ++k) {
+        const std::size_t place = all.size();
+        Policies policies{noted.logprobs[k], current.empty() ? noted.logprobs[k] : current[place], {}};
+        // At a step that makes the model its reference, the two are one.
+        if (shared_.settings.kl > 0) policies.reference = reference.empty() ? policies.current : std::span<const float>(reference[place]);
+        WeighedTokens weighed = weigh_tokens(noted.advantages[k], policies, shared_.settings);
+        if (shared_.settings.mask_cut && noted.cut[k]) std::ranges::fill(weighed.weights, 0.0f);
+        silent = silent && std::ranges::all_of(weighed.weights, [](float weight) { return weight == 0; });
+        noted.record.clipped += weighed.clipped;
+        noted.record.kl += weighed.kl;
+        std::vector<float> row(static_cast<std::size_t>(noted.prompt_predictions), 0.0f);
+        row.insert(row.end(), weighed.weights.begin(), weighed.weights.end());
+        all.push_back(std::move(row));
+      }
+      noted.record.silent = silent;
+    }
+    return all;
+  }
+
   void record(std::size_t prompt, std::span<const std::vector<float>> trained, std::span<std::byte> bytes) const override {
-    Noted noted = records_[prompt];
+    Noted noted = noted_[prompt];
+    // Only in the first epoch must the two be one: later the model is another than the one that wrote.
+    if (shared_.epoch(step_) != 0) trained = {};
     for (std::size_t k = 0; k < trained.size(); ++k) {
       CHECK(trained[k].size() == noted.logprobs[k].size(), "{} tokens were decoded, {} trained on", noted.logprobs[k].size(), trained[k].size());
       for (std::size_t t = 0; t < trained[k].size(); ++t) {
@@ -109,36 +153,76 @@ class Writer : public train::RollOut {
   }
 
  private:
-  struct Noted {
+  struct Noted {  // of a prompt's group
     Record record;
-    std::vector<std::vector<float>> logprobs;
+    std::int64_t prompt_predictions = 0;
+    train::Logprobs logprobs;  // by completion and token
+    std::vector<double> advantages;
+    std::vector<bool> cut;
   };
 
-  // For so many prompts at once; the first order shows how many there are.
-  Result<void> make_generator(std::int64_t prompts) {
+  // The groups of the prompts at these places.
+  Result<std::vector<infer::Answer>> answer(std::span<const data::Sample> prompts, std::span<const std::size_t> places,
+                                            const std::function<bool()>& interrupted) {
+    std::vector<infer::Request> requests;
+    for (const std::size_t place : places) {
+      for (std::int64_t k = 0; k < shared_.settings.group; ++k) {
+        infer::Request request;
+        request.prompt = prompts[place].ids;
+        request.max_tokens = shared_.settings.max_tokens;
+        request.sampling.temperature = 1;
+        request.seed = shared_.seed;
+        request.sample = completion_number(prompts[place], static_cast<std::size_t>(k));
+        request.eos = shared_.tokens.eos;
+        requests.push_back(std::move(request));
+      }
+    }
+    const auto heed = [&](const infer::Event&) -> Result<void> {
+      if (interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
+      return {};
+    };
+    auto answered = generator_->generate(requests, heed);
+    if (!answered.ok()) generator_->abandon();
+    return answered;
+  }
+
+  // Of all the run's completions.
+  [[nodiscard]] std::uint64_t completion_number(const data::Sample& prompt, std::size_t place) const {
+    return prompt.index * static_cast<std::uint64_t>(shared_.settings.group) + place;
+  }
+
+  // The next completions are written by these weights, to so many prompts at once; the first order shows how many there are.
+  Result<void> write_by(const infer::Weights& weights, std::int64_t prompts) {
+    const std::int64_t streams = prompts * shared_.settings.group;
     constexpr std::int64_t streams_most = 512;  // more wait until one of these has ended
-    const std::int64_t streams = std::min(prompts * shared_.settings.group, streams_most);
-    if (generator_ && streams <= streams_) return {};
-    streams_ = streams;
-    infer::GeneratorOptions options;
-    options.dtype = shared_.dtype;
-    options.streams = streams_;
-    options.capacity = shared_.prompt_tokens_max + shared_.settings.max_tokens;
-    options.programs = 24;  // every power of two of streams, and of prompt rows
-    generator_.reset();
-    TRY_ASSIGN(generator_, infer::Generator::create(*device_, *shared_.model, weights_[state_], options, std::nullopt));
+    if (!generator_ || streams_ < std::min(streams, streams_most)) {
+      streams_ = std::min(streams, streams_most);
+      infer::GeneratorOptions options;
+      options.dtype = shared_.dtype;
+      options.streams = streams_;
+      options.capacity = std::min(shared_.prompt_tokens_max + shared_.settings.max_tokens, shared_.model->context());
+      options.programs = 24;  // every power of two of streams, and of prompt rows
+      generator_.reset();
+      TRY_ASSIGN(generator_, infer::Generator::create(*device_, *shared_.model, weights, options, std::nullopt));
+    } else if (writing_ != &weights) {
+      TRY(generator_->use(weights));
+    }
+    writing_ = &weights;
     return {};
   }
 
-  // Scores a prompt's group and says what its tokens weigh.
-  Result<void> weigh(const data::Sample& prompt, std::span<const infer::Answer> answers, std::vector<train::Written>& written) {
+  // Scores a prompt's group.
+  Result<void> judge(const data::Sample& prompt, std::span<const infer::Answer> answers, Noted& noted,
+                     std::span<train::Written> written) const {
     const RlSettings& s = shared_.settings;
     const data::Problem problem = problem_at(*shared_.problems, shared_.seed, prompt.index);
-    Noted& noted = records_.emplace_back();
+    noted = {};
     Record& record = noted.record;
+    noted.prompt_predictions = prompt.predictions();
     std::vector<double> rewards;
     for (const infer::Answer& answer : answers) {
-      TRY_ASSIGN(const Completion completion, read_completion(answer.ids, s.max_tokens, *shared_.tokenizer, shared_.tokens));
+      TRY_ASSIGN(Completion completion, read_completion(answer.ids, s.max_tokens, *shared_.tokenizer, shared_.tokens));
+      completion.chance = RandomStream(shared_.seed, Purpose::reward, completion_number(prompt, noted.logprobs.size())).f64(0);
       const double score = completion.answer.empty() ? 0.0 : shared_.problems->score(problem, completion.answer);
       double reward = 0;
       for (const auto& [kind, weight] : shared_.rewards) reward += weight * kind->value(completion, score);
@@ -151,32 +235,29 @@ class Writer : public train::RollOut {
       record.finished += completion.finished;
       for (const float logprob : answer.logprobs) record.logprob += static_cast<double>(logprob);
       noted.logprobs.push_back(answer.logprobs);
+      noted.cut.push_back(!completion.finished);
+      train::Written& one = written[noted.logprobs.size() - 1];
+      one = {};
+      one.sample.ids = prompt.ids;
+      one.sample.ids.insert(one.sample.ids.end(), answer.ids.begin(), answer.ids.end());
+      one.sample.labelled.assign(prompt.ids.size() - 1, 0);
+      one.sample.labelled.insert(one.sample.labelled.end(), answer.ids.size(), 1);
+      one.logprobs = answer.logprobs;
     }
     record.completions = s.group;
-    const std::vector<double> advantage = advantages(rewards, s.advantage);
-    record.silent = std::ranges::all_of(advantage, [](double a) { return a == 0; });
-    for (std::size_t k = 0; k < answers.size(); ++k) {
-      const auto count = answers[k].ids.size();
-      const float weight = token_weight(advantage[k], static_cast<std::int64_t>(count), s.max_tokens, s.normalise);
-      train::Written one;
-      one.sample.ids = prompt.ids;
-      one.sample.ids.insert(one.sample.ids.end(), answers[k].ids.begin(), answers[k].ids.end());
-      one.sample.labelled.assign(prompt.ids.size() - 1, 0);
-      one.sample.labelled.insert(one.sample.labelled.end(), count, 1);
-      one.weights.assign(prompt.ids.size() - 1, 0.0f);
-      one.weights.insert(one.weights.end(), count, weight);
-      written.push_back(std::move(one));
-    }
+    noted.advantages = advantages(rewards, s.advantage);
     return {};
   }
 
   const Shared& shared_;
   device::Device* device_ = nullptr;
-  std::vector<infer::Weights> weights_;  // by state
+  std::vector<infer::Weights> weights_, old_weights_;  // by state
   std::size_t state_ = 0;
+  std::uint64_t step_ = 0;
+  const infer::Weights* writing_ = nullptr;  // what the generator has; null: it must be told
   std::int64_t streams_ = 0;
   std::unique_ptr<infer::Generator> generator_;
-  std::vector<Noted> records_;  // by prompt
+  std::vector<Noted> noted_;  // by prompt
 };
 
 class GroupRollOuts : public train::RollOuts {
@@ -188,6 +269,21 @@ class GroupRollOuts : public train::RollOuts {
   std::int64_t predictions_max() const override { return shared_.prompt_tokens_max + shared_.settings.max_tokens - 1; }
   std::int64_t record_bytes() const override { return sizeof(Record); }
   std::unique_ptr<train::RollOut> roll_out() const override { return std::make_unique<Writer>(shared_); }
+
+  std::vector<std::string> copies() const override {
+    std::vector<std::string> copies;
+    if (shared_.settings.epochs > 1) copies.emplace_back(old_copies);
+    if (shared_.settings.kl > 0) copies.emplace_back(reference_copies);
+    return copies;
+  }
+  bool copies_at(const std::string& prefix, std::uint64_t step) const override {
+    return prefix == old_copies ? shared_.epoch(step) == 0 : shared_.refreshes(step);
+  }
+  bool same_prompts(std::uint64_t step) const override { return shared_.epoch(step) != 0; }
+  Needs needs(std::uint64_t step) const override {
+    return {shared_.epoch(step) != 0, shared_.settings.kl > 0 && !shared_.refreshes(step) ? reference_copies : ""};
+  }
+  bool ever_needs() const override { return shared_.settings.epochs > 1 || shared_.settings.kl > 0; }
 
   Step read(std::span<const std::byte* const> records) const override {
     Record all;
@@ -205,6 +301,9 @@ class GroupRollOuts : public train::RollOuts {
       all.ratio_deviation = std::max(all.ratio_deviation, record.ratio_deviation);
       all.ratios_off += record.ratios_off;
       all.silent += record.silent;
+      all.clipped += record.clipped;
+      all.resampled += record.resampled;
+      all.kl += record.kl;
     }
     const auto share = [&](double sum) { return sum / static_cast<double>(all.completions); };
     Step step;
@@ -219,6 +318,11 @@ class GroupRollOuts : public train::RollOuts {
     step.facts["cut_share"] = 1.0 - share(static_cast<double>(all.finished));
     step.facts["silent_groups"] = static_cast<double>(all.silent) / static_cast<double>(records.size());
     step.facts["entropy"] = -all.logprob / static_cast<double>(all.tokens);
+    if (shared_.settings.clip_low > 0 || shared_.settings.clip_high > 0) {
+      step.facts["clip_share"] = static_cast<double>(all.clipped) / static_cast<double>(all.tokens);
+    }
+    if (shared_.settings.resample > 0) step.facts["resampled"] = all.resampled;
+    if (shared_.settings.kl > 0) step.facts["kl"] = all.kl / static_cast<double>(all.tokens);
     step.facts["ratio_deviation"] = all.ratio_deviation;
     step.facts["ratios_off"] = all.ratios_off;
     return step;

@@ -177,11 +177,11 @@ class Rolling {
   // A step's first prompts, written to by `roll_out`.
   train::Engine::Rolled step(train::RollOut& roll_out, std::int64_t prompts) {
     const device::Buffer* const states[] = {&state_->buffer()};
-    roll_out.prepare(*device_, states, state_->layout().weights()).value();
+    roll_out.prepare(*device_, states, state_->layout()).value();
     roll_out.use(0).value();
     data::Cursor cursor = setup_.dataset->begin();
     const auto samples = setup_.dataset->next(cursor, prompts).value();
-    return engine_->propose_rolled(*setup_.roll_outs, roll_out, samples, [] { return false; }).value();
+    return engine_->propose_rolled(*setup_.roll_outs, roll_out, samples, 0, [] { return false; }).value();
   }
   const train::Setup& setup() const { return setup_; }
   train::Engine& engine() { return *engine_; }
@@ -210,12 +210,16 @@ class OneUlpOff : public train::RollOut {
   OneUlpOff(std::unique_ptr<train::RollOut> sound, std::size_t prompt, bool towards_zero)
       : sound_(std::move(sound)), prompt_(prompt), towards_(towards_zero ? 0.0f : -INFINITY) {}
   Result<void> prepare(device::Device& device, std::span<const device::Buffer* const> states,
-                       const std::unordered_map<std::string, std::int64_t>& weights) override {
-    return sound_->prepare(device, states, weights);
+                       const train::StateLayout& layout) override {
+    return sound_->prepare(device, states, layout);
   }
   Result<void> use(std::size_t state) override { return sound_->use(state); }
-  Result<std::vector<train::Written>> write(std::span<const data::Sample> prompts, const std::function<bool()>& interrupted) override {
-    return sound_->write(prompts, interrupted);
+  Result<std::vector<train::Written>> write(std::span<const data::Sample> prompts, std::uint64_t step,
+                                            const std::function<bool()>& interrupted) override {
+    return sound_->write(prompts, step, interrupted);
+  }
+  std::vector<std::vector<float>> weigh(const train::Logprobs& current, const train::Logprobs& reference) override {
+    return sound_->weigh(current, reference);
   }
   void record(std::size_t prompt, std::span<const std::vector<float>> trained, std::span<std::byte> record) const override {
     std::vector<std::vector<float>> off(trained.begin(), trained.end());
@@ -251,7 +255,7 @@ TEST(RollOuts, MoreStreamsThanRunAtOnceDoNotPrepareEverythingAnew) {
   data::Cursor cursor = rolling.setup().dataset->begin();
   const auto samples = rolling.setup().dataset->next(cursor, 1).value();
   const auto before = roll_out->executables();
-  EXPECT_EQ(roll_out->write(samples, [] { return false; }).value().size(), 576u);
+  EXPECT_EQ(roll_out->write(samples, 0, [] { return false; }).value().size(), 576u);
   EXPECT_THAT(roll_out->executables(), testing::UnorderedElementsAreArray(before));
 }
 

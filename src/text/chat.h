@@ -29,6 +29,19 @@ struct ChatOptions {
 // The prompt, BOS included: encode it without add_special. No message, or an unknown role, is an input error.
 [[nodiscard]] Result<std::string> render_chat(ChatFormat format, const std::vector<ChatMessage>& messages, ChatOptions options = {});
 
+// A conversation to learn from, in pieces. Joined they are render_chat's string without generation prompt, but that the last answer keeps
+// its thinking, behind the prompt that generation would have opened it with: <think> (r1: and a newline). Earlier answers have theirs left
+// out, as when they are read again. Each piece is encoded alone: so the ids before an answer are those of its prompt.
+struct ChatPiece {
+  std::string text;
+  bool control = false;  // one control token; else plain text, whatever it spells
+  bool learned = false;  // the model would have to write it: answers, the </think> after thinking, the EOS after an answer
+};
+
+// What an answer thought stands before </think>, with or without a <think> in front. An input error names the message, from 0: an unknown
+// role, nothing in it, thinking without an end or an answer, an answer to nobody, nothing answered at the end.
+[[nodiscard]] Result<std::vector<ChatPiece>> render_lesson(ChatFormat format, const std::vector<ChatMessage>& messages);
+
 // The template for tokenizer_config.json's chat_template.
 [[nodiscard]] std::string jinja_template(ChatFormat format);
 

@@ -36,6 +36,52 @@ TEST(Chat, RefusesWhatItCannotRender) {
   EXPECT_FALSE(render_chat(ChatFormat::r1, {}).ok());
 }
 
+// The learned pieces in brackets.
+std::string lesson(ChatFormat format, const std::vector<ChatMessage>& messages) {
+  const auto pieces = render_lesson(format, messages);
+  if (!pieces.ok()) return pieces.error().message;
+  std::string text;
+  for (const ChatPiece& piece : *pieces) text += piece.learned ? "[" + piece.text + "]" : piece.text;
+  return text;
+}
+
+TEST(Chat, LessonsKeepTheLastAnswersThinkingAndTeachAnswersAlone) {
+  std::vector<ChatMessage> messages = conversation;
+  messages.push_back({"assistant", "<think>\n2+2=4</think>4"});
+  EXPECT_EQ(lesson(ChatFormat::v3_1, messages),
+            "<｜begin▁of▁sentence｜>Be brief.\n\nBe kind.<｜User｜>1+1?<｜Assistant｜></think>[2][<｜end▁of▁sentence｜>]<｜User｜>And "
+            "2+2?<｜Assistant｜><think>[\n2+2=4][</think>][4][<｜end▁of▁sentence｜>]");
+  EXPECT_EQ(lesson(ChatFormat::r1, messages),
+            "<｜begin▁of▁sentence｜>Be kind.<｜User｜>1+1?<｜Assistant｜>[2][<｜end▁of▁sentence｜>]<｜User｜>And "
+            "2+2?<｜Assistant｜><think>\n[2+2=4][</think>][4][<｜end▁of▁sentence｜>]");
+  EXPECT_EQ(lesson(ChatFormat::v3_1, {{"user", "q"}, {"assistant", "<think></think>a"}}),
+            "<｜begin▁of▁sentence｜><｜User｜>q<｜Assistant｜><think>[</think>][a][<｜end▁of▁sentence｜>]");
+  EXPECT_EQ(lesson(ChatFormat::v3_1, {{"user", "q"}, {"assistant", "why</think>a"}}),
+            "<｜begin▁of▁sentence｜><｜User｜>q<｜Assistant｜><think>[why][</think>][a][<｜end▁of▁sentence｜>]");
+}
+
+TEST(Chat, LessonsWithoutThinkingReadAsTheTemplateSays) {
+  const std::vector<ChatMessage> messages{{"user", "a"}, {"assistant", "b"}, {"user", "c"}, {"user", "d"}, {"assistant", "e"}};
+  for (const ChatFormat format : {ChatFormat::v3_1, ChatFormat::r1}) {
+    std::string joined;
+    for (const ChatPiece& piece : *render_lesson(format, messages)) joined += piece.text;
+    EXPECT_EQ(joined, *render_chat(format, messages, {.generation_prompt = false}));
+  }
+}
+
+TEST(Chat, LessonsThatTeachNothingAreRefused) {
+  const auto v3_1 = [](const std::vector<ChatMessage>& messages) { return lesson(ChatFormat::v3_1, messages); };
+  EXPECT_EQ(v3_1({}), "there is no answer of an assistant in the conversation, so nothing to learn");
+  EXPECT_EQ(v3_1({{"user", "a"}, {"tool", "b"}}), "messages[1] has the role tool; system, user and assistant are known");
+  EXPECT_EQ(v3_1({{"user", " \n"}, {"assistant", "b"}}), "messages[0], of role user, is empty");
+  EXPECT_EQ(v3_1({{"user", "a"}, {"assistant", "b"}, {"assistant", "c"}}),
+            "messages[2] is an answer, and no user's message stands before it since the last one");
+  EXPECT_EQ(v3_1({{"user", "a"}, {"assistant", "<think>b"}}), "messages[1] begins with <think> and has no </think>");
+  EXPECT_EQ(v3_1({{"user", "a"}, {"assistant", "<think>b</think> "}}), "messages[1] has no answer behind its </think>");
+  EXPECT_EQ(v3_1({{"user", "a"}, {"assistant", "b"}, {"user", "c"}}),
+            "the last message is a user's and has no answer to learn; leave it out, or give the answer");
+}
+
 TEST(Chat, OwnTemplatesAreRecognised) {
   EXPECT_EQ(recognise_template(jinja_template(ChatFormat::v3_1)), ChatFormat::v3_1);
   EXPECT_EQ(recognise_template(jinja_template(ChatFormat::r1)), ChatFormat::r1);

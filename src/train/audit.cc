@@ -39,15 +39,15 @@ std::optional<Committed> find_committed(const store::Journal::Content& journal, 
 class Replica {
  public:
   // Nothing large is allocated before prepare; the device outlives the replica.
-  explicit Replica(const Setup& setup) : setup_(setup), engine_(*setup.model, setup.program_settings(), setup.predictions_max(), false) {}
+  explicit Replica(const Setup& setup) : setup_(setup), engine_(*setup.model, setup.program_settings(), setup.predictions_max(), setup.roll_outs && setup.roll_outs->ever_needs()) {}
 
   [[nodiscard]] Result<void> prepare(device::Device& device) {
-    TRY_ASSIGN(state_, State::create(device, *setup_.model, setup_.dataset->begin().values.size()));
+    TRY_ASSIGN(state_, State::create(device, *setup_.model, setup_.dataset->begin().values.size(), setup_.copies()));
     TRY(engine_.prepare(device, *state_));
     if (!setup_.roll_outs) return {};
     roll_out_ = setup_.roll_outs->roll_out();
     const device::Buffer* const states[] = {&state_->buffer()};
-    return roll_out_->prepare(device, states, state_->layout().weights());
+    return roll_out_->prepare(device, states, state_->layout());
   }
   [[nodiscard]] State& state() { return *state_; }
   [[nodiscard]] const Engine& engine() const { return engine_; }
@@ -62,10 +62,13 @@ class Replica {
   // The state of the next step.
   [[nodiscard]] Result<void> advance(bool skip, const std::function<bool()>& interrupted) {
     data::Cursor cursor = state_->cursor();
-    TRY_ASSIGN(const std::vector<data::Sample> samples, setup_.dataset->next(cursor, setup_.settings.run.batch));
+    TRY_ASSIGN(const std::vector<data::Sample> samples, next_samples(setup_, state_->scalars().step, cursor));
+    for (const std::string& prefix : setup_.copies()) {
+      if (setup_.roll_outs->copies_at(prefix, state_->scalars().step)) state_->copy_weights(prefix, *state_);
+    }
     std::optional<Proposal> proposal;
     if (!skip && roll_out_) {
-      TRY_ASSIGN(Engine::Rolled rolled, engine_.propose_rolled(*setup_.roll_outs, *roll_out_, samples, interrupted));
+      TRY_ASSIGN(Engine::Rolled rolled, engine_.propose_rolled(*setup_.roll_outs, *roll_out_, samples, state_->scalars().step, interrupted));
       proposal = std::move(rolled.proposal);
       if (!rolled.step.silent) {
         TRY(engine_.gradient_norm(rolled.step.mean));

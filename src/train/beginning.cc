@@ -23,8 +23,15 @@ Result<void> begin_run(const Setup& setup, State& state, const std::function<voi
     }
     if (beat) beat();
   }
+  for (const std::string& prefix : setup.copies()) state.copy_weights(prefix, state);
   state.set_cursor(setup.dataset->begin());
   return {};
+}
+
+Result<std::vector<data::Sample>> next_samples(const Setup& setup, std::uint64_t step, data::Cursor& cursor) {
+  const std::int64_t count = setup.settings.run.batch;
+  if (setup.roll_outs && setup.roll_outs->same_prompts(step)) cursor.values[0] -= static_cast<std::uint64_t>(count);
+  return setup.dataset->next(cursor, count);
 }
 
 RunScalars after_step(RunScalars scalars, const std::optional<Proposal>& proposal) {

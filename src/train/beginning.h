@@ -14,6 +14,9 @@ namespace godwit::train {
 // be empty.
 [[nodiscard]] Result<void> begin_run(const Setup& setup, State& state, const std::function<void()>& beat = nullptr);
 
+// What the step takes that follows a state of `step` committed steps, and whose cursor this is; moves it behind them.
+[[nodiscard]] Result<std::vector<data::Sample>> next_samples(const Setup& setup, std::uint64_t step, data::Cursor& cursor);
+
 // The scalars after the next step: with its proposal, or, where its batch was left out, without.
 [[nodiscard]] RunScalars after_step(RunScalars scalars, const std::optional<Proposal>& proposal);
 

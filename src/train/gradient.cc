@@ -68,11 +68,10 @@ Result<NodeAt> TreeOfNodes::root() {
   return stack_.back().node;
 }
 
-Result<void> Proposer::bind(device::Executable& executable, std::size_t state) {
-  const auto& parameters = programs_.model().parameters();
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    const TensorId id = executable.program().find(parameters[i].name);
-    if (id != TensorId::none) executable.bind(id, states_[state]->buffer(), states_[state]->places()[i].weight);
+Result<void> Proposer::bind(device::Executable& executable, std::size_t state, const std::string& prefix) {
+  for (const auto& [name, offset] : states_[state]->layout().weights(prefix)) {
+    const TensorId id = executable.program().find(name);
+    if (id != TensorId::none) executable.bind(id, states_[state]->buffer(), offset);
   }
   return {};
 }
@@ -117,7 +116,7 @@ Result<void> Proposer::use(std::size_t state) {
   if (state != state_) {
     state_ = state;
     TRY(bind(*training_, state));
-    if (evaluation_) TRY(bind(*evaluation_, state));
+    if (evaluation_) TRY(bind(*evaluation_, state, evaluation_of_));
   }
   evaluation_fresh_ = false;
   return training_->refresh();
@@ -158,7 +157,7 @@ Result<void> Proposer::propose(std::span<const data::Sample> samples, const Loss
     const std::span<const data::Sample> pass = samples.subspan(begin, std::min(micro, samples.size() - begin));
     TRY(fill(*training_, pass, weights, rows.weights.empty() ? rows.weights : rows.weights.subspan(begin, pass.size())));
     TRY(training_->run());
-    if (!rows.logprobs.empty()) TRY(read_logprobs(pass, rows.logprobs.subspan(begin, pass.size())));
+    if (!rows.logprobs.empty()) TRY(read_logprobs(*training_, pass, rows.logprobs.subspan(begin, pass.size())));
     TRY(tree.add(node));
   }
   TRY_ASSIGN(const NodeAt root, tree.root());
@@ -166,8 +165,33 @@ Result<void> Proposer::propose(std::span<const data::Sample> samples, const Loss
   return {};
 }
 
-Result<void> Proposer::read_logprobs(std::span<const data::Sample> samples, std::span<std::vector<float>> logprobs) const {
-  TRY_ASSIGN(const std::vector<float> all, training_->read<float>(training_->program().find("logprob")));
+Result<std::vector<std::vector<float>>> Proposer::logprobs(std::span<const data::Sample> samples, const std::string& prefix,
+                                                           const std::function<bool()>& interrupted) {
+  CHECK(evaluation_ != nullptr, "there is no program for evaluation");
+  TRY(bind_evaluation(prefix));
+  std::vector<std::vector<float>> logprobs(samples.size());
+  const auto micro = static_cast<std::size_t>(programs_.micro_batch());
+  for (std::size_t begin = 0; begin < samples.size(); begin += micro) {
+    if (interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
+    const std::span<const data::Sample> pass = samples.subspan(begin, std::min(micro, samples.size() - begin));
+    TRY(fill(*evaluation_, pass, {1.0f, 0.0f, 0.0f}));
+    TRY(evaluation_->run());
+    TRY(read_logprobs(*evaluation_, pass, std::span(logprobs).subspan(begin, pass.size())));
+  }
+  return logprobs;
+}
+
+Result<void> Proposer::bind_evaluation(const std::string& prefix) {
+  if (prefix != evaluation_of_) TRY(bind(*evaluation_, state_, prefix));
+  if (prefix != evaluation_of_ || !evaluation_fresh_) TRY(evaluation_->refresh());
+  evaluation_of_ = prefix;
+  evaluation_fresh_ = true;
+  return {};
+}
+
+Result<void> Proposer::read_logprobs(device::Executable& executable, std::span<const data::Sample> samples,
+                                     std::span<std::vector<float>> logprobs) {
+  TRY_ASSIGN(const std::vector<float> all, executable.read<float>(executable.program().find("logprob")));
   std::size_t row = 0;
   for (std::size_t i = 0; i < samples.size(); ++i) {
     logprobs[i].clear();
@@ -180,8 +204,7 @@ Result<void> Proposer::read_logprobs(std::span<const data::Sample> samples, std:
 }
 
 Result<std::vector<double>> Proposer::evaluate(std::span<const data::Sample> samples) {
-  if (!evaluation_fresh_) TRY(evaluation_->refresh());
-  evaluation_fresh_ = true;
+  TRY(bind_evaluation(""));
   TRY(fill(*evaluation_, samples, {1.0f, 0.0f, 0.0f}));
   TRY(evaluation_->run());
   TRY_ASSIGN(const std::vector<float> logprobs, evaluation_->read<float>(evaluation_->program().find("logprob")));

@@ -87,6 +87,10 @@ class Proposer {
   // Sums of negative log-probabilities, one for each sample (at most a pass of them), in nats.
   [[nodiscard]] Result<std::vector<double>> evaluate(std::span<const data::Sample> samples);
 
+  // Log-probabilities of labelled predictions, by sample: of the model, or of the copies of its weights with this prefix.
+  [[nodiscard]] Result<std::vector<std::vector<float>>> logprobs(std::span<const data::Sample> samples, const std::string& prefix,
+                                                                 const std::function<bool()>& interrupted);
+
   [[nodiscard]] std::vector<const device::Executable*> executables() const;
   // What doubtful results there were since the last call.
   [[nodiscard]] Result<device::Device::Evidence> evidence();
@@ -94,10 +98,12 @@ class Proposer {
   [[nodiscard]] std::int32_t backward_begins() const { return backward_begins_; }
 
  private:
-  [[nodiscard]] Result<void> bind(device::Executable& executable, std::size_t state);
+  [[nodiscard]] Result<void> bind(device::Executable& executable, std::size_t state, const std::string& prefix = "");
   [[nodiscard]] Result<void> fill(device::Executable& executable, std::span<const data::Sample> samples, const LossWeights& weights,
                                   std::span<const std::vector<float>> row_weights = {});
-  [[nodiscard]] Result<void> read_logprobs(std::span<const data::Sample> samples, std::span<std::vector<float>> logprobs) const;
+  [[nodiscard]] Result<void> bind_evaluation(const std::string& prefix);
+  [[nodiscard]] static Result<void> read_logprobs(device::Executable& executable, std::span<const data::Sample> samples,
+                                                  std::span<std::vector<float>> logprobs);
 
   const Programs& programs_;
   device::Device* device_ = nullptr;
@@ -105,6 +111,7 @@ class Proposer {
   std::vector<State*> states_;
   std::size_t state_ = 0;
   bool evaluation_fresh_ = false;  // the evaluation program has seen the state as it is
+  std::string evaluation_of_;      // the copies it is bound to
   std::unique_ptr<device::Executable> training_, evaluation_;
   std::vector<program::TensorId> summed_;
   std::vector<device::Buffer> nodes_;

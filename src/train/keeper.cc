@@ -163,7 +163,7 @@ Result<std::string> TrainingKeeper::batch(std::size_t state, std::size_t index) 
   carry_out(pulse_->enter(Phase::batch, step), *states_[state]);
   return draw(step, [&]() -> Result<void> {
     data::Cursor cursor = states_[state]->cursor();
-    TRY_ASSIGN(const std::vector<data::Sample> samples, task_.setup().dataset->next(cursor, task_.setup().settings.run.batch));
+    TRY_ASSIGN(const std::vector<data::Sample> samples, next_samples(task_.setup(), step - 1, cursor));
     write_area(area(index), samples, cursor);
     return {};
   });
@@ -235,6 +235,19 @@ void TrainingKeeper::copy_untouched(const State& from, State& to) const {
   for (const std::size_t i : untouched_) std::memcpy(to.list()[i].bytes.data(), from.list()[i].bytes.data(), to.list()[i].bytes.size());
 }
 
+void TrainingKeeper::copy_weights(const State& from, State& to) const {
+  for (const std::string& prefix : to.layout().copies()) {
+    if (task_.setup().roll_outs->copies_at(prefix, from.layout().scalars(from.base()).step)) from.copy_weights(prefix, to);
+  }
+}
+
+void TrainingKeeper::leave(const State& from, State& to) {
+  if (&from != &to) std::memcpy(to.base(), from.base(), static_cast<std::size_t>(to.layout().bytes()));
+  if (to.layout().copies().empty()) return;
+  copy_weights(from, to);
+  for (const std::size_t index : untouched_) hash_tensor(to, index);
+}
+
 void TrainingKeeper::carry_out(const std::vector<const guard::Fault*>& faults, State& state) {
   for (const guard::Fault* fault : faults) {
     lie(*fault, liar_.get(), *pulse_);
@@ -279,6 +292,26 @@ Result<TrainingKeeper::Once> TrainingKeeper::make_once(std::size_t from_index, s
   return once;
 }
 
+namespace {
+
+Json facts_of(const Proposal& proposal, const Applied& applied) {
+  Json facts;
+  facts["loss"] = static_cast<double>(proposal.loss);
+  facts["lr"] = static_cast<double>(applied.lr);
+  facts["grad_norm"] = static_cast<double>(applied.gradient_norm);
+  facts["tokens"] = proposal.predictions;
+  if (proposal.mtp_loss != 0) facts["mtp_loss"] = static_cast<double>(proposal.mtp_loss);
+  if (proposal.balance_loss != 0) facts["balance_loss"] = static_cast<double>(proposal.balance_loss);
+  if (!proposal.expert_counts.empty()) {
+    Json load = Json::array();
+    for (const auto& counts : proposal.expert_counts) load.push_back(expert_load(counts));
+    facts["expert_load"] = load;
+  }
+  return facts;
+}
+
+}  // namespace
+
 Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_index, std::size_t area_index,
                                          std::span<const guard::Proposed> proposals, guard::How how) {
   guard::Made made;
@@ -294,21 +327,8 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
     return made;
   };
   Json facts;
-  Applied applied;
   std::optional<Proposal> proposal;
   std::optional<RollOuts::Step> rolled;
-  const auto leave = [&]() -> Result<bool> {  // the state as it is, if it still is
-    pulse_->enter(Phase::applying, step);
-    if (checks) {
-      TRY_ASSIGN(const std::string changed, check(from_index));
-      if (!changed.empty()) {
-        (void)state_changed(changed);
-        return false;
-      }
-    }
-    if (&from != &to) std::memcpy(to.base(), from.base(), static_cast<std::size_t>(to.layout().bytes()));
-    return true;
-  };
   if (how == guard::How::apply) {
     if (!task_.setup().roll_outs && samples.counts.next == 0) {
       // No proposal can mend that.
@@ -324,13 +344,20 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
     }
     rolled = read_records(proposals);
   }
-  if (how == guard::How::apply && rolled && rolled->silent) {
-    TRY_ASSIGN(const bool left, leave());
-    if (!left) return made;
-    proposal.emplace().predictions = rolled->tokens;
-    facts["no_update"] = true;
-    facts["tokens"] = rolled->tokens;
-  } else if (how == guard::How::apply) {
+  const bool silent = rolled && rolled->silent;
+  if (how == guard::How::skip || silent) {
+    pulse_->enter(Phase::applying, step);
+    if (checks) {
+      TRY_ASSIGN(const std::string changed, check(from_index));
+      if (!changed.empty()) return state_changed(changed);
+    }
+    leave(from, to);
+    if (silent) {
+      proposal.emplace().predictions = rolled->tokens;
+      facts = {{"no_update", true}, {"tokens", rolled->tokens}};
+    }
+  } else {
+    if (!checks) copy_weights(from, to);  // in place they are soon others
     Once once;
     constexpr int tries = 5;
     for (int attempt = 1;; ++attempt) {
@@ -357,24 +384,11 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
       }
     }
     if (!once.changed.empty()) return state_changed(once.changed);
-    applied = once.applied;
-    proposal = std::move(once.proposal);
     copy_untouched(from, to);
+    if (checks) copy_weights(from, to);
     for (const std::size_t index : untouched_) hash_tensor(to, index);
-    facts["loss"] = static_cast<double>(proposal->loss);
-    facts["lr"] = static_cast<double>(applied.lr);
-    facts["grad_norm"] = static_cast<double>(applied.gradient_norm);
-    facts["tokens"] = proposal->predictions;
-    if (proposal->mtp_loss != 0) facts["mtp_loss"] = static_cast<double>(proposal->mtp_loss);
-    if (proposal->balance_loss != 0) facts["balance_loss"] = static_cast<double>(proposal->balance_loss);
-    if (!proposal->expert_counts.empty()) {
-      Json load = Json::array();
-      for (const auto& counts : proposal->expert_counts) load.push_back(expert_load(counts));
-      facts["expert_load"] = load;
-    }
-  } else {
-    TRY_ASSIGN(const bool left, leave());
-    if (!left) return made;
+    facts = facts_of(once.proposal, once.applied);
+    proposal = std::move(once.proposal);
   }
   if (rolled) {
     for (const auto& fact : rolled->facts.items()) facts[fact.key] = fact.value;

@@ -50,6 +50,10 @@ class TrainingKeeper : public guard::KeeperTask {
   [[nodiscard]] Result<std::string> own_doubts();
   // Whatever the optimizer does not write.
   void copy_untouched(const State& from, State& to) const;
+  // The next state where a step changes no weight.
+  void leave(const State& from, State& to);
+  // Copies of the weights that the step begins with, where it makes any.
+  void copy_weights(const State& from, State& to) const;
   // The hashes of one tensor of the state list: taken anew, or compared with those the state came with (a name if they differ).
   void hash_tensor(State& state, std::size_t index);
   [[nodiscard]] std::string check_tensor(const State& state, std::size_t index) const;

@@ -51,6 +51,58 @@ std::vector<ConfigKey> rl_config_keys() {
        .choices = {"tokens", "sequence", "constant"},
        .description = "What the sum over tokens is divided by: all completion tokens of the step (DAPO), each completion's length (GRPO), "
                       "`max_tokens` (Dr.GRPO)."},
+      {.section = section,
+       .key = "epochs",
+       .type = T::integer,
+       .fallback = 1,
+       .minimum = 1,
+       .maximum = 1000,
+       .description = "Steps that learn from the same completions; the ratio of probabilities, new over old, is 1 in the first."},
+      {.section = section,
+       .key = "ratio",
+       .type = T::text,
+       .fallback = "token",
+       .choices = {"token", "sequence"},
+       .description = "Whose ratio it is: each token's, or the geometric mean over a completion (GSPO)."},
+      {.section = section,
+       .key = "clip",
+       .type = T::reals,
+       .minimum = 0,
+       .maximum = 1e6,
+       .description = "[low, high]: beyond 1 − low and 1 + high a ratio teaches nothing more (GRPO [0.2, 0.2], DAPO [0.2, 0.28], GSPO "
+                      "[3e-4, 4e-4]); by default no clipping."},
+      {.section = section,
+       .key = "kl",
+       .type = T::real,
+       .fallback = 0.0,
+       .minimum = 0,
+       .maximum = 1e6,
+       .description = "Weight of the divergence from the reference model; 0: none."},
+      {.section = section,
+       .key = "kl_kind",
+       .type = T::text,
+       .fallback = "k3",
+       .choices = {"k3", "unbiased"},
+       .description = "Its estimate: k3, or k3 times the ratio, whose gradient is unbiased off policy."},
+      {.section = section,
+       .key = "reference_every",
+       .type = T::integer,
+       .fallback = 0,
+       .minimum = 0,
+       .maximum = 1e15,
+       .description = "Steps after which the reference becomes the model as it is; 0: it stays the model of the beginning."},
+      {.section = section,
+       .key = "resample",
+       .type = T::integer,
+       .fallback = 0,
+       .minimum = 0,
+       .maximum = 1000,
+       .description = "Other prompts that are tried in place of one whose completions are all rewarded alike (DAPO's dynamic sampling)."},
+      {.section = section,
+       .key = "mask_cut",
+       .type = T::boolean,
+       .fallback = false,
+       .description = "Completions that ran into max_tokens teach nothing."},
   };
 }
 
@@ -78,6 +130,23 @@ Result<RlSettings> read_rl_settings(const Config& config) {
   }
   if (s.rewards.empty()) return input_error("{}: there is no reward; the least is {{ answer = 1.0 }}", config.origin("rl", "rewards"));
   s.advantage = config.text("rl", "advantage") == "standard" ? Advantage::standard : Advantage::mean;
+  s.epochs = config.integer("rl", "epochs");
+  s.ratio = config.text("rl", "ratio") == "sequence" ? Ratio::sequence : Ratio::token;
+  if (config.has("rl", "clip")) {
+    const std::vector<double> clip = config.reals("rl", "clip");
+    if (clip.size() != 2) return input_error("{}: clip has {} numbers; it takes two, [low, high]", config.origin("rl", "clip"), clip.size());
+    s.clip_low = clip[0];
+    s.clip_high = clip[1];
+  }
+  s.kl = config.real("rl", "kl");
+  s.kl_kind = config.text("rl", "kl_kind") == "unbiased" ? KlKind::unbiased : KlKind::k3;
+  s.reference_every = config.integer("rl", "reference_every");
+  s.resample = config.integer("rl", "resample");
+  s.mask_cut = config.boolean("rl", "mask_cut");
+  if (s.ratio == Ratio::sequence && s.normalise != Normalise::sequence && config.text("rl", "normalise") == "tokens" && config.given("rl", "normalise")) {
+    return input_error("{}: a ratio of whole sequences is a mean over each: normalise = \"sequence\" or \"constant\"",
+                       config.origin("rl", "normalise"));
+  }
   const std::string normalise = config.text("rl", "normalise");
   s.normalise = normalise == "sequence" ? Normalise::sequence : normalise == "constant" ? Normalise::constant : Normalise::tokens;
   return s;

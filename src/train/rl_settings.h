@@ -20,6 +20,12 @@ enum class Normalise : std::uint8_t {
   constant,  // max_tokens times the number of completions (Dr.GRPO)
 };
 
+// Whose ratio of probabilities, new over old, is clipped: each token's (PPO, GRPO), or the completion's geometric mean (GSPO).
+enum class Ratio : std::uint8_t { token, sequence };
+// The estimate of KL(model ‖ reference) that is held down: k3 (Schulman), or k3 times the ratio to the model that wrote, which makes its
+// gradient unbiased (DeepSeek-V3.2).
+enum class KlKind : std::uint8_t { k3, unbiased };
+
 struct RlSettings {
   std::string task;               // or a file of problems
   Json options = Json::object();  // of it
@@ -29,6 +35,14 @@ struct RlSettings {
   std::vector<std::pair<std::string, double>> rewards;  // name and weight
   Advantage advantage = Advantage::mean;
   Normalise normalise = Normalise::tokens;
+  std::int64_t epochs = 1;      // steps that learn from the same completions
+  Ratio ratio = Ratio::token;
+  double clip_low = 0, clip_high = 0;  // a ratio counts within [1 − low, 1 + high]; both 0: wherever it is
+  double kl = 0;                       // weight
+  KlKind kl_kind = KlKind::k3;
+  std::int64_t reference_every = 0;    // steps after which the reference becomes the model as it is; 0: it stays the one of the beginning
+  std::int64_t resample = 0;           // other prompts tried where a group's rewards are all equal
+  bool mask_cut = false;               // completions that ran into max_tokens teach nothing
 };
 
 [[nodiscard]] std::vector<ConfigKey> rl_config_keys();

@@ -11,7 +11,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "base/config.h"
@@ -22,30 +21,35 @@
 #include "model/model.h"
 #include "text/tokenizer.h"
 #include "train/settings.h"
+#include "train/state.h"
 
 namespace godwit::train {
 
 // A completion with its prompt, of which only the completion's tokens are labelled.
 struct Written {
   data::Sample sample;
-  std::vector<float> weights;   // by prediction; 0 where it is not labelled
   std::vector<float> logprobs;  // by labelled prediction, as decoding gave them
 };
 
-// Of one process, used by one thread.
+// By completion and labelled prediction.
+using Logprobs = std::vector<std::vector<float>>;
+
+// Of one process, used by one thread. Steps are counted by those committed before: the first one is step 0.
 class RollOut {
  public:
   virtual ~RollOut() = default;
-  // `states`: buffers of the states, which outlive this; where in each its weights lie, by the parameter's name.
+  // `states`: buffers of the states, which outlive this, as `layout` says.
   [[nodiscard]] virtual Result<void> prepare(device::Device& device, std::span<const device::Buffer* const> states,
-                                             const std::unordered_map<std::string, std::int64_t>& weights) = 0;
+                                             const StateLayout& layout) = 0;
   // The model is that of this state from now on, which holds still; again when it has changed.
   [[nodiscard]] virtual Result<void> use(std::size_t state) = 0;
   // The group of each prompt, one prompt after another. `interrupted` is asked between tokens; true gives up with ErrorKind::stopped.
-  [[nodiscard]] virtual Result<std::vector<Written>> write(std::span<const data::Sample> prompts,
+  [[nodiscard]] virtual Result<std::vector<Written>> write(std::span<const data::Sample> prompts, std::uint64_t step,
                                                            const std::function<bool()>& interrupted) = 0;
-  // The record of the prompt's group that write() returned at place `prompt`. `trained`: by completion and labelled prediction, the
-  // log-probabilities the training program has computed.
+  // What each prediction of the completions that write() returned weighs, 0 where it is not labelled. `current`: by the model as it is;
+  // `reference`: by the reference. Either is empty where RollOuts::needs says it is not needed.
+  [[nodiscard]] virtual std::vector<std::vector<float>> weigh(const Logprobs& current, const Logprobs& reference) = 0;
+  // The record of the group of the prompt at place `prompt`. `trained`: its log-probabilities as the training program has computed them.
   virtual void record(std::size_t prompt, std::span<const std::vector<float>> trained, std::span<std::byte> record) const = 0;
   [[nodiscard]] virtual std::vector<const device::Executable*> executables() const = 0;
 };
@@ -58,6 +62,19 @@ class RollOuts {
   [[nodiscard]] virtual std::int64_t predictions_max() const = 0;  // of prompt and completion together
   [[nodiscard]] virtual std::int64_t record_bytes() const = 0;
   [[nodiscard]] virtual std::unique_ptr<RollOut> roll_out() const = 0;
+
+  // Copies of the weights that the state carries, by prefix, and of which of them a step's own weights become the copy.
+  [[nodiscard]] virtual std::vector<std::string> copies() const = 0;
+  [[nodiscard]] virtual bool copies_at(const std::string& prefix, std::uint64_t step) const = 0;
+  // Whether a step takes the prompts of the one before.
+  [[nodiscard]] virtual bool same_prompts(std::uint64_t step) const = 0;
+  // Log-probabilities that weighing a step's completions needs beside those of decoding.
+  struct Needs {
+    bool current = false;
+    std::string reference = {};  // prefix of the copies that are the reference; empty: not needed
+  };
+  [[nodiscard]] virtual Needs needs(std::uint64_t step) const = 0;
+  [[nodiscard]] virtual bool ever_needs() const = 0;
 
   // What the records of a step say, in the order of its prompts.
   struct Step {

@@ -8,19 +8,24 @@ std::int64_t record_stride(const RollOuts* roll_outs) {
   return roll_outs == nullptr ? 0 : device::aligned(roll_outs->record_bytes());
 }
 
-Result<void> propose_rolled(Proposer& proposer, RollOut& roll_out, std::span<const data::Sample> prompts, NodeAt node,
-                            std::span<std::byte> records, const std::function<void(bool)>& training,
+Result<void> propose_rolled(Proposer& proposer, RollOut& roll_out, const RollOuts& roll_outs, std::span<const data::Sample> prompts,
+                            std::uint64_t step, NodeAt node, std::span<std::byte> records, const std::function<void(bool)>& training,
                             const std::function<bool()>& interrupted) {
-  TRY_ASSIGN(std::vector<Written> written, roll_out.write(prompts, interrupted));
+  TRY_ASSIGN(std::vector<Written> written, roll_out.write(prompts, step, interrupted));
   CHECK(!prompts.empty() && written.size() % prompts.size() == 0, "{} completions to {} prompts", written.size(), prompts.size());
   const std::size_t group = written.size() / prompts.size();
   std::vector<data::Sample> samples;
-  std::vector<std::vector<float>> weights;
-  for (Written& one : written) {
-    samples.push_back(std::move(one.sample));
-    weights.push_back(std::move(one.weights));
+  for (Written& one : written) samples.push_back(std::move(one.sample));
+  const RollOuts::Needs needs = roll_outs.needs(step);
+  Logprobs current, reference;
+  if (needs.current) {
+    TRY_ASSIGN(current, proposer.logprobs(samples, "", interrupted));
   }
-  std::vector<std::vector<float>> trained(samples.size());
+  if (!needs.reference.empty()) {
+    TRY_ASSIGN(reference, proposer.logprobs(samples, needs.reference, interrupted));
+  }
+  const std::vector<std::vector<float>> weights = roll_out.weigh(current, reference);
+  Logprobs trained(samples.size());
   training(true);
   const Result<void> done = proposer.propose(samples, {}, node, interrupted, {weights, trained});
   training(false);

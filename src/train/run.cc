@@ -287,8 +287,12 @@ Result<void> Run::step() {
   }
   if (options_.progress) {
     const double left = seconds_per_step_ * static_cast<double>(setup_.settings.run.steps - static_cast<std::int64_t>(step_));
-    options_.progress({step_, static_cast<std::uint64_t>(setup_.settings.run.steps), static_cast<float>(next.facts.value("loss", 0.0)),
-                       tokens_per_s, left, evaluated});
+    Progress progress{step_, static_cast<std::uint64_t>(setup_.settings.run.steps), static_cast<float>(next.facts.value("loss", 0.0)),
+                      tokens_per_s, left, evaluated, std::nullopt};
+    if (next.facts.contains("reward")) {
+      progress.rolled = {next.facts.value("reward", 0.0), next.facts.value("accuracy", 0.0), next.facts.value("thinking_mean", 0.0)};
+    }
+    options_.progress(progress);
   }
   if (options_.device.profile && options_.profiled) TRY(options_.profiled(crew_->executables()));
   return {};
@@ -361,7 +365,7 @@ Result<RunResult> Run::execute() {
   if (options_.dry_run) {
     // What the backend holds beside the plan is known once programs are prepared; none of it is touched.
     TRY_ASSIGN(auto opened, device::Device::open(options_.device));
-    TRY_ASSIGN(auto state, State::create(*opened, *setup_.model, setup_.dataset->begin().values.size()));
+    TRY_ASSIGN(auto state, State::create(*opened, *setup_.model, setup_.dataset->begin().values.size(), setup_.copies()));
     Engine engine(*setup_.model, setup_.program_settings(), setup_.predictions_max(), !task_->programs().evaluation.nodes.empty());
     TRY(engine.prepare(*opened, *state));
     TRY_ASSIGN(figures_.backend_bytes, engine.held_bytes());
@@ -422,7 +426,7 @@ Result<RunResult> train(const RunOptions& options) {
   const auto sections = open_config_sections();
   TRY_ASSIGN(Config config, Config::load(options.config, options.sets, keys, sections));
   if (options.open_roll_outs && !trains_by_roll_outs(config)) {
-    return input_error("{}: [rl] task is missing, there is nothing to write completions to; a config without [rl]: godwit train takes it",
+    return input_error("{}: [rl] task is missing: say which problems the model is to answer (godwit tasks list), or start it with godwit train",
                        options.config.string());
   }
   const store::RunDirectory directory{options.directory};

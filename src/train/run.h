@@ -28,6 +28,11 @@ struct Progress {
   double tokens_per_s = 0;
   double seconds_left = 0;
   std::optional<double> validation_loss;  // where this step was evaluated
+  // Of roll-outs: means over the step's completions.
+  struct Rolled {
+    double reward = 0, accuracy = 0, thinking = 0;
+  };
+  std::optional<Rolled> rolled;
 };
 
 struct RunOptions {

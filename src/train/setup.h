@@ -29,6 +29,8 @@ struct Setup {
 
   // Most predictions of a sample that programs compute.
   [[nodiscard]] std::int64_t predictions_max() const { return roll_outs ? roll_outs->predictions_max() : dataset->predictions_max(); }
+  // Prefixes of the copies of the weights that the state carries.
+  [[nodiscard]] std::vector<std::string> copies() const { return roll_outs ? roll_outs->copies() : std::vector<std::string>(); }
   // What programs are made by: where the model writes its samples, one prompt's group is a pass.
   [[nodiscard]] Settings program_settings() const;
 };

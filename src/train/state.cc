@@ -15,7 +15,8 @@ std::size_t blocks_of(std::size_t bytes) {
 
 }  // namespace
 
-StateLayout::StateLayout(const model::Model& model, std::size_t cursor_length) : cursor_length_(cursor_length) {
+StateLayout::StateLayout(const model::Model& model, std::size_t cursor_length, std::vector<std::string> copies)
+    : copies_(std::move(copies)), cursor_length_(cursor_length) {
   const auto take = [&](std::size_t bytes) {
     const std::int64_t at = bytes_;
     bytes_ += device::aligned(static_cast<std::int64_t>(bytes));
@@ -25,23 +26,26 @@ StateLayout::StateLayout(const model::Model& model, std::size_t cursor_length) :
     entries_.push_back({std::move(name), dtype, std::move(shape), offset, bytes});
     hash_count_ += blocks_of(bytes);
   };
-  for (const Parameter& p : model.parameters()) {
+  const auto tensor = [&](const Parameter& p, const std::string& name) {
     std::vector<std::uint64_t> shape;
     for (int axis = 0; axis < p.shape.rank(); ++axis) shape.push_back(static_cast<std::uint64_t>(p.shape[axis]));
-    const auto tensor = [&](const std::string& name) {
-      const std::size_t bytes = static_cast<std::size_t>(p.shape.count()) * 4;
-      const std::int64_t at = take(bytes);
-      add(name, "F32", shape, at, bytes);
-      return at;
-    };
+    const std::size_t bytes = static_cast<std::size_t>(p.shape.count()) * 4;
+    const std::int64_t at = take(bytes);
+    add(name, "F32", std::move(shape), at, bytes);
+    return at;
+  };
+  for (const Parameter& p : model.parameters()) {
     Place place;
-    place.weight = tensor(p.name);
+    place.weight = tensor(p, p.name);
     if (p.kind == Parameter::Kind::trained) {
-      place.m = tensor("adam.m." + p.name);
-      place.v = tensor("adam.v." + p.name);
+      place.m = tensor(p, "adam.m." + p.name);
+      place.v = tensor(p, "adam.v." + p.name);
     }
     places_.push_back(place);
     names_.push_back(p.name);
+  }
+  for (const std::string& prefix : copies_) {
+    for (const Parameter& p : model.parameters()) copy_places_.push_back(tensor(p, prefix + p.name));
   }
   scalars_ = take(sizeof(RunScalars));
   const auto scalar = [&](const char* name, const char* dtype, std::size_t member) {
@@ -58,9 +62,13 @@ StateLayout::StateLayout(const model::Model& model, std::size_t cursor_length) :
   hashes_ = take(hash_count_ * sizeof(BlockHash));
 }
 
-std::unordered_map<std::string, std::int64_t> StateLayout::weights() const {
+std::unordered_map<std::string, std::int64_t> StateLayout::weights(const std::string& prefix) const {
   std::unordered_map<std::string, std::int64_t> offsets;
-  for (std::size_t i = 0; i < places_.size(); ++i) offsets.emplace(names_[i], places_[i].weight);
+  const auto copy = std::ranges::find(copies_, prefix) - copies_.begin();
+  CHECK(prefix.empty() || copy < std::ssize(copies_), "the state has no copies named {}", prefix);
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    offsets.emplace(names_[i], prefix.empty() ? places_[i].weight : copy_places_[static_cast<std::size_t>(copy) * places_.size() + i]);
+  }
   return offsets;
 }
 
@@ -75,8 +83,9 @@ State::State(const model::Model& model, const StateLayout& layout, device::Buffe
   for (const Parameter& p : model.parameters()) counts_.push_back(p.shape.count());
 }
 
-Result<std::unique_ptr<State>> State::create(device::Device& device, const model::Model& model, std::size_t cursor_length) {
-  const StateLayout layout(model, cursor_length);
+Result<std::unique_ptr<State>> State::create(device::Device& device, const model::Model& model, std::size_t cursor_length,
+                                               const std::vector<std::string>& copies) {
+  const StateLayout layout(model, cursor_length, copies);
   TRY_ASSIGN(device::Buffer buffer, device.allocate(layout.bytes()));
   std::byte* base = buffer.host();
   if (base == nullptr) return world_error("device {}: the state of a run must lie in memory the host can address", device.name());
@@ -102,6 +111,14 @@ void State::set_cursor(const data::Cursor& cursor) {
 
 std::span<float> State::weight(std::size_t parameter) {
   return {reinterpret_cast<float*>(base_ + places()[parameter].weight), static_cast<std::size_t>(counts_[parameter])};
+}
+
+void State::copy_weights(const std::string& prefix, State& to) const {
+  const std::unordered_map<std::string, std::int64_t> from = layout_.weights(), copies = layout_.weights(prefix);
+  for (std::size_t i = 0; i < counts_.size(); ++i) {
+    const std::string& name = layout_.name(i);
+    std::memcpy(to.base_ + copies.at(name), base_ + from.at(name), static_cast<std::size_t>(counts_[i]) * sizeof(float));
+  }
 }
 
 void State::hash(int threads) {

@@ -32,7 +32,8 @@ struct RunScalars {
 // Where everything lies in a state's memory.
 class StateLayout {
  public:
-  StateLayout(const model::Model& model, std::size_t cursor_length);
+  // `copies`: prefixes of names ("old."); for each, every weight has a copy that the optimizer does not touch.
+  StateLayout(const model::Model& model, std::size_t cursor_length, std::vector<std::string> copies = {});
 
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
   // Offsets by parameter; the moments of a parameter that has none are -1.
@@ -40,8 +41,10 @@ class StateLayout {
     std::int64_t weight = -1, m = -1, v = -1;
   };
   [[nodiscard]] const std::vector<Place>& places() const { return places_; }
-  // Offsets of the weights by the parameter's name.
-  [[nodiscard]] std::unordered_map<std::string, std::int64_t> weights() const;
+  // Offsets of the weights, or of their copies, by the parameter's name.
+  [[nodiscard]] std::unordered_map<std::string, std::int64_t> weights(const std::string& prefix = "") const;
+  [[nodiscard]] const std::vector<std::string>& copies() const { return copies_; }
+  [[nodiscard]] const std::string& name(std::size_t parameter) const { return names_[parameter]; }
 
   // The state list over memory of bytes() that begins at `base`. Does not touch it.
   [[nodiscard]] store::StateList list(std::byte* base) const;
@@ -61,7 +64,9 @@ class StateLayout {
   };
   std::vector<Entry> entries_;
   std::vector<Place> places_;
-  std::vector<std::string> names_;  // of the parameters
+  std::vector<std::string> names_;   // of the parameters
+  std::vector<std::string> copies_;  // prefixes; their offsets, by parameter, one prefix after another:
+  std::vector<std::int64_t> copy_places_;
   std::size_t cursor_length_;
   std::int64_t scalars_ = 0, cursor_ = 0, hashes_ = 0, bytes_ = 0;
   std::size_t hash_count_ = 0;
@@ -71,7 +76,8 @@ class StateLayout {
 class State {
  public:
   // In memory of its own, all zero. The device must address host memory.
-  [[nodiscard]] static Result<std::unique_ptr<State>> create(device::Device& device, const model::Model& model, std::size_t cursor_length);
+  [[nodiscard]] static Result<std::unique_ptr<State>> create(device::Device& device, const model::Model& model, std::size_t cursor_length,
+                                                             const std::vector<std::string>& copies = {});
   // In the caller's memory of layout.bytes(), as it is.
   [[nodiscard]] static Result<std::unique_ptr<State>> over(device::Device& device, const model::Model& model, const StateLayout& layout,
                                                            std::byte* base);
@@ -83,6 +89,8 @@ class State {
   [[nodiscard]] const device::Buffer& buffer() const { return buffer_; }
   [[nodiscard]] const std::vector<StateLayout::Place>& places() const { return layout_.places(); }
   [[nodiscard]] std::span<float> weight(std::size_t parameter);
+  // Every weight is copied where its copies of this prefix lie in `to`, which may be this state.
+  void copy_weights(const std::string& prefix, State& to) const;
 
   // Takes the hashes of all blocks and keeps them behind the state.
   void hash(int threads);

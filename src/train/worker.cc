@@ -35,7 +35,7 @@ Result<void> TrainingWorker::prepare(const guard::Memory& memory, int worker, gu
     roll_out_ = task_.setup().roll_outs->roll_out();
     std::vector<const device::Buffer*> buffers;
     for (const auto& state : states_) buffers.push_back(&state->buffer());
-    TRY(roll_out_->prepare(*device_, buffers, task_.layout().weights()));
+    TRY(roll_out_->prepare(*device_, buffers, task_.layout()));
   }
   watch();
   return {};
@@ -91,7 +91,7 @@ Result<guard::Answer> TrainingWorker::propose(const guard::Order& order, const s
   const auto training = [this](bool now) { running_ = now ? &task_.programs().training : nullptr; };
   if (roll_out_) {
     const std::span<std::byte> records = bytes.subspan(static_cast<std::size_t>(task_.programs().node_bytes()));
-    TRY(propose_rolled(proposer_, *roll_out_, samples, {&slot, 0}, records, training, between));
+    TRY(propose_rolled(proposer_, *roll_out_, *task_.setup().roll_outs, samples, order.step - 1, {&slot, 0}, records, training, between));
   } else {
     training(true);
     const LossWeights weights = task_.programs().weights(area.counts, static_cast<std::int64_t>(area.samples.size()));

@@ -8,6 +8,9 @@ says anything. Completions are a padded batch with a mask. A is the reward less 
 1 / (tokens of the batch) (`tokens`, DAPO), 1 / (the completion's length · completions) (`sequence`, GRPO), 1 / (max_tokens · completions) (`constant`,
 Dr.GRPO). The folder gets config.json, model.safetensors, roll_outs.json and gradients.safetensors: logprob.I of completion I, and
 ADVANTAGE.NORMALISE.PARAMETER.
+
+Off policy there are two more sets of log-probabilities, old.I and reference.I, and four objectives over them: `clip` (PPO's minimum, by tokens), `gspo` (the same by
+sequences), `k3` and `unbiased` (divergences from the reference).
 """
 import json
 import pathlib
@@ -60,6 +63,24 @@ def norms(mask, how):
             "constant": torch.ones_like(lengths) / MAX_TOKENS / len(mask)}[how]
 
 
+LOW, HIGH, KL = 0.2, 0.28, 0.3
+
+
+def off_policy(kind, logp, old, reference, advantage, mask):
+    """The losses of every token (completion), already divided by what normalises."""
+    lengths = mask.sum(dim=1, keepdim=True).double()
+    ratio = torch.exp(logp - old)
+    if kind == "gspo":
+        ratio = torch.exp(((logp - old) * mask).sum(dim=1, keepdim=True) / lengths)
+        surrogate = torch.minimum(ratio * advantage, torch.clamp(ratio, 1 - LOW, 1 + HIGH) * advantage)
+        return -surrogate / len(mask)
+    k3 = torch.exp(reference - logp) - (reference - logp) - 1
+    each = {"clip": lambda: -torch.minimum(ratio * advantage, torch.clamp(ratio, 1 - LOW, 1 + HIGH) * advantage),
+            "k3": lambda: -ratio * advantage + KL * k3,
+            "unbiased": lambda: -ratio * advantage + KL * ratio * k3}[kind]()
+    return each * mask / mask.sum()
+
+
 def logprobs(model, ids, attention):
     logits = model(input_ids=ids, attention_mask=attention).logits[:, :-1]
     return torch.log_softmax(logits.double(), dim=-1).gather(2, ids[:, 1:, None]).squeeze(2)
@@ -109,6 +130,22 @@ def main(out):
                 tensors[f"{advantage}.{normalise}.{name}"] = tensor.float().contiguous()
             norm = torch.sqrt(sum((g ** 2).sum() for g in gradients)).item()
             print(advantage, normalise, "loss", loss.item(), "norm of the gradient", norm)
+    with torch.no_grad():
+        logp = logprobs(model, ids, attention)
+        old, reference = logp + 0.3 * torch.randn_like(logp), logp + 0.3 * torch.randn_like(logp)
+        for name, values in (("old", old), ("reference", reference)):
+            values.copy_(values.float())
+            for i, row in enumerate(values):
+                tensors[f"{name}.{i}"] = row[mask[i, 1:].bool()].float()
+    for kind in ("clip", "gspo", "k3", "unbiased"):
+        model.zero_grad()
+        logp = logprobs(model, ids, attention)
+        loss = off_policy(kind, logp, old, reference, advantages(roll_outs, "mean")[:, None], mask[:, 1:]).sum()
+        loss.backward()
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in model.parameters()]
+        for name, tensor in saved(config, model, gradients, folder / "scratch").items():
+            tensors[f"mean.{kind}.{name}"] = tensor.float().contiguous()
+        print(kind, "loss", loss.item())
     save_file(tensors, folder / "gradients.safetensors")
 
 

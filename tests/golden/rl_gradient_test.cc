@@ -59,37 +59,78 @@ struct GoldenRollOuts {
   }
 };
 
+
+struct Kind {
+  std::string name;  // in the golden file
+  train::RlSettings settings;
+  bool off_policy = false;  // the completions were written by another model
+};
+
+std::vector<Kind> kinds() {
+  using train::Advantage, train::Normalise;
+  std::vector<Kind> all;
+  for (const auto& [advantage, how] : {std::pair{"mean", Advantage::mean}, std::pair{"standard", Advantage::standard}}) {
+    for (const auto& [normalise, by] :
+         {std::pair{"tokens", Normalise::tokens}, std::pair{"sequence", Normalise::sequence}, std::pair{"constant", Normalise::constant}}) {
+      Kind& kind = all.emplace_back(Kind{fmt::format("{}.{}", advantage, normalise), {}});
+      kind.settings.advantage = how;
+      kind.settings.normalise = by;
+    }
+  }
+  const auto off = [&](const char* name) -> train::RlSettings& { return all.emplace_back(Kind{name, {}, true}).settings; };
+  const auto clip = [](train::RlSettings& settings) {
+    settings.clip_low = 0.2;
+    settings.clip_high = 0.28;
+  };
+  clip(off("mean.clip"));
+  train::RlSettings& gspo = off("mean.gspo");
+  clip(gspo);
+  gspo.ratio = train::Ratio::sequence;
+  gspo.normalise = Normalise::sequence;
+  off("mean.k3").kl = 0.3;
+  train::RlSettings& unbiased = off("mean.unbiased");
+  unbiased.kl = 0.3;
+  unbiased.kl_kind = train::KlKind::unbiased;
+  return all;
+}
+
 // Completions that are given, where training lets the model write them.
 class Given : public train::RollOut, public train::RollOuts {
  public:
-  Given(const GoldenRollOuts& golden, train::Advantage advantage, train::Normalise normalise)
-      : golden_(golden), advantage_(advantage), normalise_(normalise) {}
-
-  Result<void> prepare(device::Device&, std::span<const device::Buffer* const>,
-                       const std::unordered_map<std::string, std::int64_t>&) override {
-    return {};
+  Given(const GoldenRollOuts& golden, const store::SafetensorsFile& file, const Kind& kind) : golden_(golden), file_(file), kind_(kind) {
+    kind_.settings.max_tokens = golden.max_tokens;
   }
+
+  Result<void> prepare(device::Device&, std::span<const device::Buffer* const>, const train::StateLayout&) override { return {}; }
   Result<void> use(std::size_t) override { return {}; }
-  Result<std::vector<train::Written>> write(std::span<const data::Sample> prompts, const std::function<bool()>&) override {
+  Result<std::vector<train::Written>> write(std::span<const data::Sample> prompts, std::uint64_t, const std::function<bool()>&) override {
     std::vector<train::Written> written;
     for (const data::Sample& prompt : prompts) {
       const Group& group = golden_.groups[prompt.index];
-      const std::vector<double> advantages = rl::advantages(group.rewards, advantage_);
-      for (std::size_t k = 0; k < group.completions.size(); ++k) {
-        const std::vector<std::int32_t>& ids = group.completions[k];
+      for (const double each : rl::advantages(group.rewards, kind_.settings.advantage)) advantages_.push_back(each);
+      for (const std::vector<std::int32_t>& ids : group.completions) {
         train::Written& one = written.emplace_back();
         one.sample.ids = prompt.ids;
         one.sample.ids.insert(one.sample.ids.end(), ids.begin(), ids.end());
         one.sample.labelled.assign(prompt.ids.size() - 1, 0);
         one.sample.labelled.resize(one.sample.labelled.size() + ids.size(), 1);
-        one.weights.assign(prompt.ids.size() - 1, 0.0f);
-        one.weights.resize(one.weights.size() + ids.size(),
-                           rl::token_weight(advantages[k], static_cast<std::int64_t>(ids.size()), golden_.max_tokens, normalise_));
+        prompts_.push_back(prompt.ids.size() - 1);
         tokens_ += static_cast<std::int64_t>(ids.size());
-        ++completions_;
       }
     }
     return written;
+  }
+  std::vector<std::vector<float>> weigh(const train::Logprobs& current, const train::Logprobs&) override {
+    std::vector<std::vector<float>> all;
+    for (std::size_t i = 0; i < current.size(); ++i) {
+      const auto given = [&](const char* name) { return values_of(*file_.find(fmt::format("{}.{}", name, i))); };
+      const std::vector<float> old = kind_.off_policy ? given("old") : current[i];
+      const std::vector<float> reference = kind_.off_policy ? given("reference") : current[i];
+      const rl::WeighedTokens weighed = rl::weigh_tokens(advantages_[i], {old, current[i], reference}, kind_.settings);
+      std::vector<float>& row = all.emplace_back(prompts_[i], 0.0f);
+      row.insert(row.end(), weighed.weights.begin(), weighed.weights.end());
+    }
+    return all;
   }
   void record(std::size_t, std::span<const std::vector<float>> trained, std::span<std::byte>) const override {
     for (const std::vector<float>& each : trained) logprobs.push_back(each);
@@ -100,36 +141,28 @@ class Given : public train::RollOut, public train::RollOuts {
   std::int64_t predictions_max() const override { return 18; }
   std::int64_t record_bytes() const override { return 1; }
   std::unique_ptr<train::RollOut> roll_out() const override { return nullptr; }
+  std::vector<std::string> copies() const override { return {}; }
+  bool copies_at(const std::string&, std::uint64_t) const override { return false; }
+  bool same_prompts(std::uint64_t) const override { return false; }
+  Needs needs(std::uint64_t) const override { return {.current = true}; }
+  bool ever_needs() const override { return true; }
   Step read(std::span<const std::byte* const>) const override {
-    return {.tokens = tokens_, .mean = rl::mean_factor(tokens_, completions_, normalise_), .silent = false, .facts = {}};
+    return {.tokens = tokens_,
+            .mean = rl::mean_factor(tokens_, static_cast<std::int64_t>(prompts_.size()), kind_.settings.normalise),
+            .silent = false,
+            .facts = {}};
   }
 
   mutable std::vector<std::vector<float>> logprobs;  // by completion, as the training program has them
 
  private:
   const GoldenRollOuts& golden_;
-  train::Advantage advantage_;
-  train::Normalise normalise_;
-  std::int64_t tokens_ = 0, completions_ = 0;
+  const store::SafetensorsFile& file_;
+  Kind kind_;
+  std::vector<double> advantages_;    // by completion
+  std::vector<std::size_t> prompts_;  // predictions of its prompt
+  std::int64_t tokens_ = 0;
 };
-
-struct Kind {
-  std::string name;  // in the golden file
-  train::Advantage advantage;
-  train::Normalise normalise;
-};
-
-std::vector<Kind> kinds() {
-  using train::Advantage, train::Normalise;
-  std::vector<Kind> all;
-  for (const auto& [advantage, how] : {std::pair{"mean", Advantage::mean}, std::pair{"standard", Advantage::standard}}) {
-    for (const auto& [normalise, by] :
-         {std::pair{"tokens", Normalise::tokens}, std::pair{"sequence", Normalise::sequence}, std::pair{"constant", Normalise::constant}}) {
-      all.push_back({fmt::format("{}.{}", advantage, normalise), how, by});
-    }
-  }
-  return all;
-}
 
 // The largest |Δ| and the largest |gradient| of a tensor of the file, whose values lie somewhere in a parameter's.
 struct Distance {
@@ -158,17 +191,17 @@ TEST_P(RlGradient, IsThatOfGrpo) {
   const auto state = train::State::create(*device, model, 1).value();
   for (std::size_t i = 0; i < model.parameters().size(); ++i) ASSERT_TRUE(source->read(i, state->weight(i)).ok());
 
-  Given given(golden, GetParam().advantage, GetParam().normalise);
+  Given given(golden, *file, GetParam());
   train::Settings settings;
   settings.optimizer.clip = 0;
   settings.run.micro_batch = given.group();
   settings.run.batch = given.group() * static_cast<std::int64_t>(golden.groups.size());
-  train::Engine engine(model, settings, given.predictions_max(), false);
+  train::Engine engine(model, settings, given.predictions_max(), true);
   ASSERT_TRUE(engine.prepare(*device, *state).ok());
   ASSERT_TRUE(engine.state_changed().ok());
   std::vector<data::Sample> prompts;
   for (const Group& group : golden.groups) prompts.push_back(group.prompt);
-  const auto rolled = engine.propose_rolled(given, given, prompts, [] { return false; });
+  const auto rolled = engine.propose_rolled(given, given, prompts, 0, [] { return false; });
   ASSERT_TRUE(rolled.ok()) << rolled.error().message;
 
   for (std::size_t i = 0; i < given.logprobs.size(); ++i) {
@@ -198,7 +231,7 @@ TEST_P(RlGradient, IsThatOfGrpo) {
   }
   std::printf("%s: %zu tensors, largest relative difference %.1e\n", GetParam().name.c_str(), compared,
               static_cast<double>(worst.off / worst.most));
-  EXPECT_EQ(compared, (file->entries().size() - given.logprobs.size()) / kinds().size());
+  EXPECT_EQ(compared, (file->entries().size() - 3 * given.logprobs.size()) / kinds().size());
   const auto norm = engine.gradient_norm(rolled->step.mean);
   ASSERT_TRUE(norm.ok()) << norm.error().message;
   EXPECT_NEAR(static_cast<double>(*norm), std::sqrt(squares), 1e-5 * std::sqrt(squares));
