@@ -94,11 +94,20 @@ def faults(config, directory, story, verify):
     return len(struck)
 
 
+# Completions that are learned from in several steps, beside a reference that moves, and prompts that give way: what of it is state has to survive too.
+ALL = """epochs = 3
+clip = [0.2, 0.28]
+kl = 0.01
+reference_every = 5
+resample = 2
+"""
+
+
 def same_bits(scratch, steps, kills, rng):
-    for dtype in ("f32", "bf16"):
-        config = scratch.path / f"{dtype}.toml"
-        config.write_text(CONFIG.format(steps=steps, dtype=dtype))
-        reference = scratch.path / f"{dtype}-reference"
+    for name, dtype, more in (("f32", "f32", ""), ("bf16", "bf16", ""), ("all", "f32", ALL)):
+        config = scratch.path / f"{name}.toml"
+        config.write_text(CONFIG.format(steps=steps, dtype=dtype).replace("[rl]\n", "[rl]\n" + more))
+        reference = scratch.path / f"{name}-reference"
         rl(config, reference, "--workers", 0, "--threads", 1)
         wanted, said = digest(reference), facts(reference)
         assert [line["step"] for line in said] == list(range(1, steps + 1))
@@ -107,28 +116,28 @@ def same_bits(scratch, steps, kills, rng):
         assert any(line["silent_groups"] < 1 and line.get("grad_norm", 0) > 0 for line in said), "nothing was learned from: the digest says nothing"
         results = {}
         for what, *args in (("--workers", 1), ("--workers", 2), ("--workers", 3), ("--threads", 2), ("--threads", 3), ("--verify", "dual"), ("--workers", 2, "--threads", 3)):
-            directory = scratch.path / f"{dtype}-{'-'.join(map(str, (what, *args)))}"
+            directory = scratch.path / f"{name}-{'-'.join(map(str, (what, *args)))}"
             rl(config, directory, what, *args)
             results[f"{what} {' '.join(map(str, args))}"] = directory
-        killed = scratch.path / f"{dtype}-killed"
+        killed = scratch.path / f"{name}-killed"
         reached = kill_and_resume(config, killed, reference, steps, kills, rng)
         results[f"killed at steps {reached}"] = killed
         for verify in ("inline", "dual"):
-            struck = scratch.path / f"{dtype}-struck-{verify}"
+            struck = scratch.path / f"{name}-struck-{verify}"
             count = faults(config, struck, scratch.path / "faults.story", verify)
             results[f"struck by {count} faults, {verify}"] = struck
-        longer = scratch.path / f"{dtype}-longer"
+        longer = scratch.path / f"{name}-longer"
         rl(config, longer, "--set", f"run.steps={steps // 2}", "--set", f"optimizer.schedule_steps={steps}")
         rl(config, longer, "--set", f"run.steps={steps}", "--set", f"optimizer.schedule_steps={steps}")
         results["trained longer"] = longer
         for what, directory in results.items():
-            assert digest(directory) == wanted, f"{dtype} {what}: {digest(directory)} is not {wanted}"
-            assert facts(directory) == said, f"{dtype} {what}: other metrics"
-            print(f"{dtype} {what}: equal")
+            assert digest(directory) == wanted, f"{name} {what}: {digest(directory)} is not {wanted}"
+            assert facts(directory) == said, f"{name} {what}: other metrics"
+            print(f"{name} {what}: equal")
         out, _ = run("audit", reference, "--step", 3, "--json")
         assert json.loads(out)["equal"], out
         run("verify", killed)
-        other = scratch.path / f"{dtype}-other"
+        other = scratch.path / f"{name}-other"
         rl(config, other, "--set", "run.seed=8")
         assert digest(other) != wanted, "another seed gives the same digest: the digest says nothing"
 
