@@ -133,9 +133,8 @@ std::vector<ConfigKey> config_keys() {
       {.section = "data",
        .key = "too_long",
        .type = T::text,
-       .fallback = "refuse",
        .choices = {"refuse", "cut", "skip"},
-       .description = "Of `chat`: what becomes of a conversation of more predictions than `sequence`. `cut` keeps its beginning."},
+       .description = "Of `chat`: what becomes of a conversation of more predictions than `sequence`. `refuse` (the default), `cut` (its beginning is kept) or `skip`."},
       {.section = "data",
        .key = "batch",
        .type = T::integer,
@@ -204,7 +203,7 @@ Result<DataSettings> read_settings(const Config& config) {
   }
   settings.text_key = config.text("data", "text");
   settings.sequence = config.integer("data", "sequence");
-  settings.too_long = config.text("data", "too_long");
+  if (config.has("data", "too_long")) settings.too_long = config.text("data", "too_long");
   const bool validation_given = config.has("data", "validation");
   settings.validation = validation_given ? config.real("data", "validation") : validation_by_default(settings.kind);
   if (config.has("data", "task")) settings.task = config.text("data", "task");

@@ -31,18 +31,24 @@ Result<float> Optimizer::norm(NodeAt node, float mean) {
   TRY(norm_->run());
   TRY_ASSIGN(const std::vector<float> norm, norm_->read<float>(norm_->program().find("norm")));
   norm_value_ = norm[0];
-  TRY_ASSIGN(const std::vector<float> scale, norm_->read<float>(norm_->program().find("scale")));
-  scale_ = scale[0];
-  if (mean != 1) {  // the op global_norm's rule, on the norm of the mean
-    norm_value_ = norm[0] * mean;
-    const auto clip = static_cast<float>(programs_.settings().optimizer.clip);
-    const float part = clip / norm_value_;
-    scale_ = clip > 0 && (part < 1 || part != part) ? part * mean : mean;
-  }
+  mean_ = mean;
+  if (mean != 1) norm_value_ = norm[0] * mean;
   return norm_value_;
 }
 
+Result<float> Optimizer::scale() {
+  if (mean_ == 1) {
+    TRY_ASSIGN(const std::vector<float> scale, norm_->read<float>(norm_->program().find("scale")));
+    return scale[0];
+  }
+  // The op global_norm's rule, on the norm of the mean.
+  const auto clip = static_cast<float>(programs_.settings().optimizer.clip);
+  const float part = clip / norm_value_;
+  return clip > 0 && (part < 1 || part != part) ? part * mean_ : mean_;
+}
+
 Result<Applied> Optimizer::apply(std::size_t from, std::size_t to, NodeAt node) {
+  TRY_ASSIGN(const float factor, scale());
   for (const Bound& bound : bound_) {
     update_->bind(bound.from, states_[from]->buffer(), bound.offset);
     if (bound.to != TensorId::none) update_->bind(bound.to, states_[to]->buffer(), bound.offset);
@@ -56,7 +62,7 @@ Result<Applied> Optimizer::apply(std::size_t from, std::size_t to, NodeAt node) 
   const auto write = [&](const char* name, float value) {
     return update_->write(update_->program().find(name), std::span<const float>(&value, 1));
   };
-  TRY(write("scale", scale_));
+  TRY(write("scale", factor));
   TRY(write("lr", applied.lr));
   TRY(write("c1", static_cast<float>(1.0 - math::power(o.beta1, step + 1))));
   TRY(write("c2", static_cast<float>(1.0 - math::power(o.beta2, step + 1))));

@@ -33,6 +33,9 @@ class Optimizer {
   [[nodiscard]] std::vector<const device::Executable*> executables() const { return {norm_.get(), update_.get()}; }
 
  private:
+  // What the node is multiplied by: the mean, and clipping.
+  [[nodiscard]] Result<float> scale();
+
   const Programs& programs_;
   std::vector<State*> states_;
   std::unique_ptr<device::Executable> norm_, update_;
@@ -43,7 +46,7 @@ class Optimizer {
   };
   std::vector<Bound> bound_;
   float norm_value_ = 0;
-  float scale_ = 1;  // what the node is multiplied by: the mean, and clipping
+  float mean_ = 1;
 };
 
 }  // namespace godwit::train
