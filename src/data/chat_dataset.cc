@@ -62,16 +62,11 @@ class ChatDataset final : public Dataset {
   Cursor begin() const override { return {{0}}; }
 
   Result<std::vector<Sample>> next(Cursor& cursor, std::int64_t count) const override {
-    CHECK(cursor.values.size() == 1 && count >= 0, "a cursor of {} values, {} samples", cursor.values.size(), count);
     const std::uint64_t per_epoch = samples_per_epoch();
-    std::vector<Sample> samples;
-    samples.reserve(static_cast<std::size_t>(count));
-    for (; count > 0; --count) {
-      const std::uint64_t index = cursor.values[0]++;
+    return draw_samples(cursor, count, [&](std::uint64_t index) -> Result<Sample> {
       const Permutation order(per_epoch, seed_, index / per_epoch);
-      samples.push_back(parts_.conversations.sample(parts_.training[order(index % per_epoch)]));
-    }
-    return samples;
+      return parts_.conversations.sample(parts_.training[order(index % per_epoch)]);
+    });
   }
 
   std::int64_t validation_count() const override { return static_cast<std::int64_t>(parts_.validation.size()); }

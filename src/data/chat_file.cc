@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "data/answers.h"
+#include "data/lines.h"
 #include "data/problem_file.h"
 #include "text/special_tokens.h"
 
@@ -69,19 +69,12 @@ Result<std::optional<std::vector<text::ChatMessage>>> read_line(std::string_view
 Result<ChatFile> read_chat_file(const std::filesystem::path& path, const TakeConversation& take) {
   TRY_ASSIGN(const std::string text, read_file(path, file_bytes_max));
   ChatFile file{{path, text.size(), sha256(as_bytes(text))}};
-  std::string_view rest = text;
-  for (std::size_t number = 1; !rest.empty(); ++number) {
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    if (trimmed(line).empty()) continue;
-    const std::string place = fmt::format("{}:{}", path.string(), number);
+  TRY(each_line(path, text, [&](std::string_view line, const std::string& place, double share) -> Result<void> {
     TRY_ASSIGN(const auto conversation, read_line(line, place));
-    if (conversation) {
-      TRY(take(*conversation, place, static_cast<double>(text.size() - rest.size()) / static_cast<double>(text.size())));
-    } else {
-      ++file.passed_over;
-    }
-  }
+    if (conversation) return take(*conversation, place, share);
+    ++file.passed_over;
+    return {};
+  }));
   return file;
 }
 

@@ -41,6 +41,21 @@ struct DataFile {
   Digest digest;  // SHA-256
 };
 
+// The next `count` samples of a stream whose cursor is one number: make(index) of each. After an error the cursor is where it was.
+template <typename Make>
+[[nodiscard]] Result<std::vector<Sample>> draw_samples(Cursor& cursor, std::int64_t count, const Make& make) {
+  CHECK(cursor.values.size() == 1 && count >= 0, "a cursor of {} values, {} samples", cursor.values.size(), count);
+  std::vector<Sample> samples;
+  samples.reserve(static_cast<std::size_t>(count));
+  std::uint64_t index = cursor.values[0];
+  for (; count > 0; --count) {
+    TRY_ASSIGN(Sample one, make(index++));
+    samples.push_back(std::move(one));
+  }
+  cursor.values[0] = index;
+  return samples;
+}
+
 struct DatasetOptions;
 
 class Dataset {

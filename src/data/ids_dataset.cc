@@ -26,11 +26,7 @@ class IdsDataset final : public Dataset {
   Cursor begin() const override { return {{0}}; }
 
   Result<std::vector<Sample>> next(Cursor& cursor, std::int64_t count) const override {
-    CHECK(cursor.values.size() == 1 && count >= 0, "a cursor of {} values, {} samples", cursor.values.size(), count);
-    std::vector<Sample> samples;
-    samples.reserve(static_cast<std::size_t>(count));
-    for (; count > 0; --count) samples.push_back(row(cursor.values[0]++ % training_));
-    return samples;
+    return draw_samples(cursor, count, [&](std::uint64_t index) -> Result<Sample> { return row(index % training_); });
   }
 
   std::int64_t validation_count() const override { return static_cast<std::int64_t>(rows_.count - training_); }

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "data/answers.h"
+#include "data/lines.h"
 
 namespace godwit::data {
 namespace {
@@ -59,16 +60,12 @@ std::optional<std::string> without_annotations(std::string_view text) {
 Result<ProblemFile> read_problem_file(const std::filesystem::path& path) {
   TRY_ASSIGN(const std::string text, read_file(path));
   ProblemFile file{{path, text.size(), sha256(as_bytes(text))}, {}};
-  std::string_view rest = text;
-  for (std::size_t number = 1; !rest.empty(); ++number) {
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    if (trimmed(line).empty()) continue;
-    const std::string place = fmt::format("{}:{}", path.string(), number);
+  TRY(each_line(path, text, [&](std::string_view line, const std::string& place, double) -> Result<void> {
     TRY_ASSIGN(const Json json, parse_json(line, place));
     TRY_ASSIGN(Problem problem, read_problem(json, place));
     file.problems.push_back(std::move(problem));
-  }
+    return {};
+  }));
   if (file.problems.empty()) return input_error("{}: there is no problem in it; a line is {}", path.string(), example);
   return file;
 }

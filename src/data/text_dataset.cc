@@ -125,16 +125,7 @@ class TextDataset final : public Dataset {
   Cursor begin() const override { return {{0}}; }
 
   Result<std::vector<Sample>> next(Cursor& cursor, std::int64_t count) const override {
-    CHECK(cursor.values.size() == 1 && count >= 0, "a cursor of {} values, {} samples", cursor.values.size(), count);
-    std::vector<Sample> samples;
-    samples.reserve(static_cast<std::size_t>(count));
-    Cursor place = cursor;
-    for (; count > 0; --count) {
-      TRY_ASSIGN(Sample one, sample(training_, windows().begin(seed_, place.values[0]++), sequence_));
-      samples.push_back(std::move(one));
-    }
-    cursor = place;
-    return samples;
+    return draw_samples(cursor, count, [&](std::uint64_t index) { return sample(training_, windows().begin(seed_, index), sequence_); });
   }
 
   std::int64_t validation_count() const override {

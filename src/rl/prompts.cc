@@ -15,16 +15,13 @@ class Prompts : public data::Dataset {
   std::uint64_t samples_per_epoch() const override { return problems_.count(data::Split::training).value_or(0); }
   data::Cursor begin() const override { return {{0}}; }
   Result<std::vector<data::Sample>> next(data::Cursor& cursor, std::int64_t count) const override {
-    std::vector<data::Sample> samples;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::uint64_t index = cursor.values[0]++;
+    return data::draw_samples(cursor, count, [&](std::uint64_t index) -> Result<data::Sample> {
       data::Sample sample;
       sample.index = index;
       TRY_ASSIGN(sample.ids, data::prompt_ids(problem_at(problems_, seed_, index), tokenizer_));
       sample.labelled.assign(sample.ids.size() - 1, 0);
-      samples.push_back(std::move(sample));
-    }
-    return samples;
+      return sample;
+    });
   }
   std::int64_t validation_count() const override { return 0; }
   Result<data::Sample> validation(std::int64_t) const override { return world_error("prompts have no validation part"); }

@@ -77,14 +77,14 @@ class Writer : public train::RollOut {
     return {};
   }
 
-  Result<std::vector<train::Written>> write(std::span<const data::Sample> prompts, std::uint64_t step,
+  Result<std::vector<data::Sample>> write(std::span<const data::Sample> prompts, std::uint64_t step,
                                             const std::function<bool()>& interrupted) override {
     step_ = step;
     TRY(write_by(shared_.epoch(step) == 0 ? weights_[state_] : old_weights_[state_], static_cast<std::int64_t>(prompts.size())));
     const auto group = static_cast<std::size_t>(shared_.settings.group);
     std::vector<data::Sample> asked(prompts.begin(), prompts.end());
     noted_.assign(prompts.size(), {});
-    std::vector<train::Written> written(prompts.size() * group);
+    std::vector<data::Sample> written(prompts.size() * group);
     std::vector<std::size_t> open(prompts.size());
     std::iota(open.begin(), open.end(), std::size_t{0});
     for (std::int64_t attempt = 0; !open.empty(); ++attempt) {
@@ -92,7 +92,7 @@ class Writer : public train::RollOut {
       std::vector<std::size_t> equal;
       for (std::size_t i = 0; i < open.size(); ++i) {
         const std::size_t place = open[i];
-        const std::span<train::Written> to = std::span(written).subspan(place * group, group);
+        const std::span<data::Sample> to = std::span(written).subspan(place * group, group);
         TRY(judge(asked[place], std::span(answers).subspan(i * group, group), noted_[place], to));
         noted_[place].record.resampled = attempt;
         if (std::ranges::all_of(noted_[place].advantages, [](double each) { return each == 0; })) equal.push_back(place);
@@ -213,7 +213,7 @@ class Writer : public train::RollOut {
 
   // Scores a prompt's group.
   Result<void> judge(const data::Sample& prompt, std::span<const infer::Answer> answers, Noted& noted,
-                     std::span<train::Written> written) const {
+                     std::span<data::Sample> written) const {
     const RlSettings& s = shared_.settings;
     const data::Problem problem = problem_at(*shared_.problems, shared_.seed, prompt.index);
     noted = {};
@@ -236,13 +236,12 @@ class Writer : public train::RollOut {
       for (const float logprob : answer.logprobs) record.logprob += static_cast<double>(logprob);
       noted.logprobs.push_back(answer.logprobs);
       noted.cut.push_back(!completion.finished);
-      train::Written& one = written[noted.logprobs.size() - 1];
+      data::Sample& one = written[noted.logprobs.size() - 1];
       one = {};
-      one.sample.ids = prompt.ids;
-      one.sample.ids.insert(one.sample.ids.end(), answer.ids.begin(), answer.ids.end());
-      one.sample.labelled.assign(prompt.ids.size() - 1, 0);
-      one.sample.labelled.insert(one.sample.labelled.end(), answer.ids.size(), 1);
-      one.logprobs = answer.logprobs;
+      one.ids = prompt.ids;
+      one.ids.insert(one.ids.end(), answer.ids.begin(), answer.ids.end());
+      one.labelled.assign(prompt.ids.size() - 1, 0);
+      one.labelled.insert(one.labelled.end(), answer.ids.size(), 1);
     }
     record.completions = s.group;
     noted.advantages = advantages(rewards, s.advantage);

@@ -214,7 +214,7 @@ class OneUlpOff : public train::RollOut {
     return sound_->prepare(device, states, layout);
   }
   Result<void> use(std::size_t state) override { return sound_->use(state); }
-  Result<std::vector<train::Written>> write(std::span<const data::Sample> prompts, std::uint64_t step,
+  Result<std::vector<data::Sample>> write(std::span<const data::Sample> prompts, std::uint64_t step,
                                             const std::function<bool()>& interrupted) override {
     return sound_->write(prompts, step, interrupted);
   }

@@ -110,6 +110,18 @@ bool trains_by_roll_outs(const Config& config) {
   return config.given("rl", "task");
 }
 
+Result<void> check_rl_has_task(const Config& config) {
+  if (trains_by_roll_outs(config)) return {};
+  const Json said = config.section("rl");
+  for (const ConfigKey& key : rl_config_keys()) {
+    const Json* value = said.find(key.key);
+    if (value != nullptr && !value->is_null() && !(*value == key.fallback)) {
+      return input_error("{}: [rl] without task says nothing; give [rl] task, and start it with godwit rl", config.origin(key.section, key.key));
+    }
+  }
+  return {};
+}
+
 Result<RlSettings> read_rl_settings(const Config& config) {
   RlSettings s;
   s.task = config.text("rl", "task");

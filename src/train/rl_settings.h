@@ -48,6 +48,8 @@ struct RlSettings {
 [[nodiscard]] std::vector<ConfigKey> rl_config_keys();
 // Whether the model writes its own samples.
 [[nodiscard]] bool trains_by_roll_outs(const Config& config);
+// An input error if [rl] says anything but defaults, and has no task.
+[[nodiscard]] Result<void> check_rl_has_task(const Config& config);
 [[nodiscard]] Result<RlSettings> read_rl_settings(const Config& config);
 
 }  // namespace godwit::train

@@ -25,12 +25,6 @@
 
 namespace godwit::train {
 
-// A completion with its prompt, of which only the completion's tokens are labelled.
-struct Written {
-  data::Sample sample;
-  std::vector<float> logprobs;  // by labelled prediction, as decoding gave them
-};
-
 // By completion and labelled prediction.
 using Logprobs = std::vector<std::vector<float>>;
 
@@ -43,8 +37,8 @@ class RollOut {
                                              const StateLayout& layout) = 0;
   // The model is that of this state from now on, which holds still; again when it has changed.
   [[nodiscard]] virtual Result<void> use(std::size_t state) = 0;
-  // The group of each prompt, one prompt after another. `interrupted` is asked between tokens; true gives up with ErrorKind::stopped.
-  [[nodiscard]] virtual Result<std::vector<Written>> write(std::span<const data::Sample> prompts, std::uint64_t step,
+  // The group of each prompt, one prompt after another: prompt and completion, of which only the completion's tokens are labelled. `interrupted` is asked between tokens; true gives up with ErrorKind::stopped.
+  [[nodiscard]] virtual Result<std::vector<data::Sample>> write(std::span<const data::Sample> prompts, std::uint64_t step,
                                                            const std::function<bool()>& interrupted) = 0;
   // What each prediction of the completions that write() returned weighs, 0 where it is not labelled. `current`: by the model as it is;
   // `reference`: by the reference. Either is empty where RollOuts::needs says it is not needed.

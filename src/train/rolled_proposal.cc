@@ -11,11 +11,9 @@ std::int64_t record_stride(const RollOuts* roll_outs) {
 Result<void> propose_rolled(Proposer& proposer, RollOut& roll_out, const RollOuts& roll_outs, std::span<const data::Sample> prompts,
                             std::uint64_t step, NodeAt node, std::span<std::byte> records, const std::function<void(bool)>& training,
                             const std::function<bool()>& interrupted) {
-  TRY_ASSIGN(std::vector<Written> written, roll_out.write(prompts, step, interrupted));
-  CHECK(!prompts.empty() && written.size() % prompts.size() == 0, "{} completions to {} prompts", written.size(), prompts.size());
-  const std::size_t group = written.size() / prompts.size();
-  std::vector<data::Sample> samples;
-  for (Written& one : written) samples.push_back(std::move(one.sample));
+  TRY_ASSIGN(const std::vector<data::Sample> samples, roll_out.write(prompts, step, interrupted));
+  CHECK(!prompts.empty() && samples.size() % prompts.size() == 0, "{} completions to {} prompts", samples.size(), prompts.size());
+  const std::size_t group = samples.size() / prompts.size();
   const RollOuts::Needs needs = roll_outs.needs(step);
   Logprobs current, reference;
   if (needs.current) {

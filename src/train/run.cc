@@ -425,6 +425,7 @@ Result<RunResult> train(const RunOptions& options) {
   const auto keys = all_config_keys();
   const auto sections = open_config_sections();
   TRY_ASSIGN(Config config, Config::load(options.config, options.sets, keys, sections));
+  if (!options.open_roll_outs) TRY(check_rl_has_task(config));
   if (options.open_roll_outs && !trains_by_roll_outs(config)) {
     return input_error("{}: [rl] task is missing, there is nothing to write completions to; a config without [rl]: godwit train takes it",
                        options.config.string());

@@ -278,6 +278,9 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
     if (setup.init) {
       json = setup.init->model().config_json("float32", true);
     } else {
+      if (config.section("model").size() <= 1 && trains_by_roll_outs(config)) {  // the family's default alone
+        return input_error("[model] says nothing: give the model to begin with, --set model.init=RUN");
+      }
       TRY_ASSIGN(json, fresh_model_config(config, setup.tokenizer));
     }
     TRY_ASSIGN(setup.model, model::model_from_config(json, "[model]"));

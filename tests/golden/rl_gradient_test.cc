@@ -103,17 +103,17 @@ class Given : public train::RollOut, public train::RollOuts {
 
   Result<void> prepare(device::Device&, std::span<const device::Buffer* const>, const train::StateLayout&) override { return {}; }
   Result<void> use(std::size_t) override { return {}; }
-  Result<std::vector<train::Written>> write(std::span<const data::Sample> prompts, std::uint64_t, const std::function<bool()>&) override {
-    std::vector<train::Written> written;
+  Result<std::vector<data::Sample>> write(std::span<const data::Sample> prompts, std::uint64_t, const std::function<bool()>&) override {
+    std::vector<data::Sample> written;
     for (const data::Sample& prompt : prompts) {
       const Group& group = golden_.groups[prompt.index];
       for (const double each : rl::advantages(group.rewards, kind_.settings.advantage)) advantages_.push_back(each);
       for (const std::vector<std::int32_t>& ids : group.completions) {
-        train::Written& one = written.emplace_back();
-        one.sample.ids = prompt.ids;
-        one.sample.ids.insert(one.sample.ids.end(), ids.begin(), ids.end());
-        one.sample.labelled.assign(prompt.ids.size() - 1, 0);
-        one.sample.labelled.resize(one.sample.labelled.size() + ids.size(), 1);
+        data::Sample& one = written.emplace_back();
+        one.ids = prompt.ids;
+        one.ids.insert(one.ids.end(), ids.begin(), ids.end());
+        one.labelled.assign(prompt.ids.size() - 1, 0);
+        one.labelled.resize(one.labelled.size() + ids.size(), 1);
         prompts_.push_back(prompt.ids.size() - 1);
         tokens_ += static_cast<std::int64_t>(ids.size());
       }

@@ -4,11 +4,10 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/command.h"
+#include "cli/commands/asking.h"
 #include "cli/commands/inference.h"
 #include "cli/progress.h"
-#include "cli/task_options.h"
 #include "infer/score.h"
-#include "rl/ask.h"
 
 namespace godwit::cli {
 
@@ -17,24 +16,17 @@ namespace {
 constexpr std::int64_t default_sequence = 256;  // as [data] sequence
 
 struct Options {
-  std::string model;
+  AskingOptions asking;
   std::string text;
   std::int64_t sequence = 0;  // 0: not given
-  std::string task;
-  std::vector<std::string> sets;
-  std::int64_t count = 200;
-  std::int64_t tries = 1;
-  double temperature = 0;
-  std::int64_t max_tokens = 256;
-  std::uint64_t seed = 0;
   bool json = false;
   ComputeOptions compute;
 };
 
 Result<int> run_text(const Options& options) {
   TRY_ASSIGN(const std::string text, read_file(options.text));
-  TRY_ASSIGN(const std::unique_ptr<OpenModel> opened, open_model(options.model, options.compute));
-  if (!opened->tokenizer) return input_error("{} has no tokenizer, so it cannot read {}", options.model, options.text);
+  TRY_ASSIGN(const std::unique_ptr<OpenModel> opened, open_model(options.asking.model, options.compute));
+  if (!opened->tokenizer) return input_error("{} has no tokenizer, so it cannot read {}", options.asking.model, options.text);
   const std::int64_t context = opened->model().context();
   if (options.sequence > context) return input_error("--sequence is {}, the model's context {}", options.sequence, context);
 
@@ -65,33 +57,9 @@ Result<int> run_text(const Options& options) {
 }
 
 Result<int> run_task(const Options& options) {
-  if (options.tries > 1 && options.temperature == 0) {
-    return input_error("--tries {} of one problem are all the same when greedy; give --temperature 1, say", options.tries);
-  }
-  data::ProblemSource source{.name = options.task, .seed = options.seed, .place = "--task"};
-  TRY_ASSIGN(source.options, task_options(options.sets));
-  TRY_ASSIGN(const auto problems, data::open_problems(source));
-  TRY_ASSIGN(const std::unique_ptr<OpenModel> opened, open_model(options.model, options.compute));
-  if (!opened->tokenizer) return input_error("{} has no tokenizer, and problems are texts", options.model);
-  catch_interrupts();
-  Progress progress(options.compute.quiet);
-  rl::AskOptions ask;
-  ask.count = static_cast<std::uint64_t>(options.count);
-  if (const auto there_are = problems->count(ask.split)) ask.count = std::min(ask.count, *there_are);
-  ask.tries = options.tries;
-  ask.temperature = options.temperature;
-  ask.max_tokens = options.max_tokens;
-  ask.seed = options.seed;
-  ask.dtype = opened->dtype;
-  ask.progress = [&](double share) -> Result<void> {
-    if (interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
-    progress.update(share, options.task);
-    return {};
-  };
-  TRY_ASSIGN(const std::vector<rl::Asked> asked,
-             rl::ask(*opened->device, opened->model(), opened->weights, *opened->tokenizer, *problems, ask));
-  progress.finish();
-  const rl::AskedFigures f = rl::figures_of(asked);
+  TRY(check(options.asking));
+  TRY_ASSIGN(const AskedModel model, ask_model(options.asking, options.compute, data::Split::evaluation, "stopped on request"));
+  const rl::AskedFigures f = rl::figures_of(model.asked);
   const auto percent = [](double share) { return fmt::format("{:.1f} %", 100 * share); };
   if (options.json) {
     Json document = {{"accuracy", f.accuracy},
@@ -107,7 +75,7 @@ Result<int> run_task(const Options& options) {
     }
     TRY(print_json(document));
   } else {
-    TRY(print(fmt::format("{}: {} right of {} problems{} (95 %: {} to {}), {:.1f} tokens of thinking, {} well formed, {} cut\n", options.task,
+    TRY(print(fmt::format("{}: {} right of {} problems{} (95 %: {} to {}), {:.1f} tokens of thinking, {} well formed, {} cut\n", options.asking.task,
                           percent(f.accuracy), f.problems, f.tries > 1 ? fmt::format(" × {} tries", f.tries) : "", percent(f.interval.low),
                           percent(f.interval.high), f.length_mean, percent(f.well_formed), percent(f.cut))));
     if (f.tries > 1) TRY(print(fmt::format("pass@{} {}, cons@{} {}\n", f.tries, percent(f.pass), f.tries, percent(f.consensus))));
@@ -116,25 +84,22 @@ Result<int> run_task(const Options& options) {
 }
 
 Result<int> run_eval(const Options& options) {
-  if (options.text.empty() == options.task.empty()) return input_error("give --text FILE or --task NAME, one of them");
+  if (options.text.empty() == options.asking.task.empty()) return input_error("give --text FILE or --task NAME, one of them");
   return options.text.empty() ? run_task(options) : run_text(options);
 }
 
 CommandBody declare_eval(App app) {
   auto options = std::make_shared<Options>();
-  app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best").required();
+  app.add_option("MODEL", options->asking.model, "Hugging Face directory, run directory, RUN@STEP or RUN@best").required();
   app.add_option("--text", options->text, "Text to predict; its bytes need not be UTF-8").type_name("FILE");
   app.add_option("--sequence", options->sequence,
                  fmt::format("Predictions in a window; by default {}, or the context where that is shorter", default_sequence))
       .type_name("N")
       .between(1, std::int64_t{1} << 40);
-  app.add_option("--task", options->task, "Problems to answer: a task (godwit tasks list) or a .jsonl file; training never sees these").type_name("NAME");
-  app.add_option("--set", options->sets, "An option of the task: options.bits=8").type_name("options.KEY=VALUE").one_value_each();
-  app.add_option("--count", options->count, "Problems").type_name("N").between(1, 1 << 24).show_default();
-  app.add_option("--tries", options->tries, "Answers to each problem: pass@k and cons@k too").type_name("K").between(1, 1 << 16).show_default();
-  app.add_option("--temperature", options->temperature, "0: greedy").type_name("T").show_default();
-  app.add_option("--max-tokens", options->max_tokens, "Of an answer, its thinking included").type_name("N").between(1, 1 << 20).show_default();
-  app.add_option("--seed", options->seed, "Of the problems and of sampling").type_name("N").show_default();
+  app.add_option("--task", options->asking.task,
+                 "Problems to answer: a task (godwit tasks list), of which training never sees these, or a .jsonl file, of which those held out")
+      .type_name("NAME");
+  declare_asking(app, options->asking);
   app.add_flag("--json", options->json, "Print one JSON document");
   declare_compute(app, options->compute);
   return [options] { return run_eval(*options); };

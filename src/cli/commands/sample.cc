@@ -1,16 +1,11 @@
 // godwit sample: a model's own answers to problems, those that are right (rejection sampling) or all, as data to train on.
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/command.h"
-#include "cli/commands/inference.h"
-#include "cli/progress.h"
-#include "cli/task_options.h"
+#include "cli/commands/asking.h"
 #include "data/document.h"
-#include "rl/ask.h"
 #include "text/special_tokens.h"
 
 namespace godwit::cli {
@@ -18,15 +13,8 @@ namespace godwit::cli {
 namespace {
 
 struct Options {
-  std::string model;
-  std::string task;
-  std::vector<std::string> sets;
-  std::int64_t count = 200;
-  std::int64_t tries = 1;
-  double temperature = 1;
+  AskingOptions asking;
   std::string keep = "correct";
-  std::int64_t max_tokens = 256;
-  std::uint64_t seed = 0;
   std::string out;
   bool force = false;
   bool json = false;
@@ -38,10 +26,7 @@ struct Counts {
 };
 
 Result<void> check(const Options& options) {
-  if (options.temperature < 0) return input_error("--temperature is {}; 0 (greedy) or more is wanted", options.temperature);
-  if (options.tries > 1 && options.temperature == 0) {
-    return input_error("--tries {} of one problem are all the same when greedy; give --temperature 1, say", options.tries);
-  }
+  TRY(check(options.asking));
   if (fs::is_directory(options.out)) return input_error("--out {} is a directory; name a file in it", options.out);
   if (fs::exists(options.out) && !options.force) {
     return input_error("--out {} exists; name another file, or give --force to replace it", options.out);
@@ -94,57 +79,28 @@ Result<Counts> write_lines(const Options& options, const std::vector<rl::Asked>&
 
 Result<int> run_sample(const Options& options) {
   TRY(check(options));
-  data::ProblemSource source{.name = options.task, .seed = options.seed, .place = "--task"};
-  TRY_ASSIGN(source.options, task_options(options.sets));
-  TRY_ASSIGN(const auto problems, data::open_problems(source));
-  TRY_ASSIGN(const std::unique_ptr<OpenModel> opened, open_model(options.model, options.compute));
-  if (!opened->tokenizer) return input_error("{} has no tokenizer, and problems are texts", options.model);
-  catch_interrupts();
   TRY_ASSIGN(DurableWriter file, DurableWriter::create(options.out));  // now, so that hours are not spent before it turns out wrong
-  Progress progress(options.compute.quiet);
-  rl::AskOptions ask;
-  ask.split = data::Split::training;
-  ask.count = static_cast<std::uint64_t>(options.count);
-  if (const auto there_are = problems->count(ask.split)) ask.count = std::min(ask.count, *there_are);
-  ask.tries = options.tries;
-  ask.temperature = options.temperature;
-  ask.max_tokens = options.max_tokens;
-  ask.seed = options.seed;
-  ask.dtype = opened->dtype;
-  ask.progress = [&](double share) -> Result<void> {
-    if (interrupted()) return Error{ErrorKind::stopped, fmt::format("stopped on request; nothing is written to {}", options.out)};
-    progress.update(share, options.task);
-    return {};
-  };
-  TRY_ASSIGN(const std::vector<rl::Asked> asked,
-             rl::ask(*opened->device, opened->model(), opened->weights, *opened->tokenizer, *problems, ask));
-  progress.finish();
-  TRY_ASSIGN(const Counts counts, write_lines(options, asked, *opened->tokenizer, file));
+  TRY_ASSIGN(const AskedModel model, ask_model(options.asking, options.compute, data::Split::training,
+                                               fmt::format("stopped on request; nothing is written to {}", options.out)));
+  TRY_ASSIGN(const Counts counts, write_lines(options, model.asked, *model.opened->tokenizer, file));
   if (options.json) {
     TRY(print_json({{"problems", counts.problems}, {"asked", counts.asked}, {"right", counts.right}, {"written", counts.written}}));
   } else {
-    TRY(print(fmt::format("{}: {} completions asked for ({} problems × {}), {} right, {} written to {}\n", options.task, counts.asked,
-                          counts.problems, options.tries, counts.right, counts.written, options.out)));
+    TRY(print(fmt::format("{}: {} completions asked for ({} problems × {}), {} right, {} written to {}\n", options.asking.task, counts.asked,
+                          counts.problems, options.asking.tries, counts.right, counts.written, options.out)));
   }
   return exit_finished;
 }
 
 CommandBody declare_sample(App app) {
   auto options = std::make_shared<Options>();
-  app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best").required();
-  app.add_option("--task", options->task, "Problems to answer: a task (godwit tasks list) or a .jsonl file; those that training sees")
+  options->asking.temperature = 1;
+  app.add_option("MODEL", options->asking.model, "Hugging Face directory, run directory, RUN@STEP or RUN@best").required();
+  app.add_option("--task", options->asking.task, "Problems to answer: a task (godwit tasks list) or a .jsonl file; those that training sees")
       .type_name("NAME")
       .required();
-  app.add_option("--set", options->sets, "An option of the task: options.bits=8").type_name("options.KEY=VALUE").one_value_each();
-  app.add_option("--count", options->count, "Problems").type_name("N").between(1, 1 << 24).show_default();
-  app.add_option("--tries", options->tries, "Answers to each problem").type_name("K").between(1, 1 << 16).show_default();
-  app.add_option("--temperature", options->temperature, "0: greedy").type_name("T").show_default();
+  declare_asking(app, options->asking);
   app.add_option("--keep", options->keep, "What is written: correct answers, or all").one_of({"correct", "all"}).show_default();
-  app.add_option("--max-tokens", options->max_tokens, "Of an answer, its thinking included")
-      .type_name("N")
-      .between(1, 1 << 20)
-      .show_default();
-  app.add_option("--seed", options->seed, "Of the problems and of sampling").type_name("N").show_default();
   app.add_option("--out", options->out, "Where the lines go, for [data] kind = \"chat\"; written in one piece at the end")
       .type_name("FILE.jsonl")
       .required();
