@@ -103,6 +103,23 @@ resample = 2
 """
 
 
+def copies_hold(said):
+    """All processes could agree on copies of the wrong weights: later epochs must write what the first one wrote, the reference be the model when it is renewed."""
+    for before, line in zip(said, said[1:]):
+        same = all(line[key] == before[key] for key in ("tokens", "reward", "entropy", "thinking_mean"))
+        if (line["step"] - 1) % 3 != 0:
+            assert same, f"step {line['step']} learns from other completions than the step before"
+        else:
+            assert not same, f"step {line['step']} learns from old completions"
+    for line in said:
+        renewed = (line["step"] - 1) % 5 == 0
+        assert (line["kl"] == 0) == renewed, f"step {line['step']}: a divergence of {line['kl']} from the reference"
+    # One step after it was renewed the model is nearer to it than four steps after.
+    for renewal in range(5, len(said) - 1, 5):
+        old, new = said[renewal - 1]["kl"], said[renewal + 1]["kl"]
+        assert new < old, f"a divergence of {old} before the reference was renewed, of {new} after the next step"
+
+
 def same_bits(scratch, steps, kills, rng):
     for name, dtype, more in (("f32", "f32", ""), ("bf16", "bf16", ""), ("all", "f32", ALL)):
         config = scratch.path / f"{name}.toml"
@@ -113,6 +130,8 @@ def same_bits(scratch, steps, kills, rng):
         assert [line["step"] for line in said] == list(range(1, steps + 1))
         for line in said:
             assert line["ratio_deviation"] == 0 and line["ratios_off"] == 0, f"training has other probabilities than decoding: {line}"
+        if more:
+            copies_hold(said)
         assert any(line["silent_groups"] < 1 and line.get("grad_norm", 0) > 0 for line in said), "nothing was learned from: the digest says nothing"
         results = {}
         for what, *args in (("--workers", 1), ("--workers", 2), ("--workers", 3), ("--threads", 2), ("--threads", 3), ("--verify", "dual"), ("--workers", 2, "--threads", 3)):
@@ -192,6 +211,10 @@ def refusals(scratch):
     refused(["max_position_embeddings"], "--set", "rl.max_tokens=100000")
     plain = scratch.config("plain.toml", steps=2)
     refused(["[rl] task", "godwit train"], config=plain)
+    refused(["[rl] without task says nothing"], "--set", "rl.group=5", command="train", config=plain)
+    no_model = scratch.path / "no_model.toml"
+    no_model.write_text(config.read_text().replace('preset = "nano"\n', ""))
+    refused(["model.init=RUN"], config=no_model)
     tokenizer = scratch.path / "tokenizer"
     shutil.copytree(begun / "tokenizer", tokenizer)
     file = json.loads((tokenizer / "tokenizer.json").read_text())
