@@ -48,6 +48,11 @@ class Supervisor : public Crew {
   // run waits.
   [[nodiscard]] Result<NextState> roll_back(const NextState& diverged);
   [[nodiscard]] Result<std::optional<NextState>> reproduce(Stretch& stretch);
+  // What the trusted CPU makes of a step that was committed before: the same, or, twice the same, something else: then it is to be taken in
+  // its place. Nothing: the committed state is another one now.
+  [[nodiscard]] Result<std::optional<NextState>> made_by_trusted(std::uint64_t step, const Digest& committed);
+  // The same for a step that came out otherwise than it was committed.
+  [[nodiscard]] Result<std::optional<NextState>> settle_difference(const NextState& made, const Digest& committed);
   [[nodiscard]] Result<void> propose(std::uint64_t step);  // until every part stands, or the step is poisoned
   [[nodiscard]] Result<void> restore();                    // the committed state is damaged: an earlier one takes its place
   [[nodiscard]] Result<void> load(std::uint64_t before, KeeperTask::Loaded& loaded);
