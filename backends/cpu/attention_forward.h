@@ -181,7 +181,8 @@ class Forward {
     };
     draws_.checks() ? weigh<true>(block, scale, meanwhile) : weigh<false>(block, scale, meanwhile);
     if (weights_struck)
-      strike(scores_, score_stride, block, stretch, panel_keys, seen(block, static_cast<std::int64_t>(aim_->row - block.row)), before_weights);
+      strike(scores_, score_stride, block, stretch, panel_keys, seen(block, static_cast<std::int64_t>(aim_->row - block.row)),
+             before_weights);
     if (draws_.checks()) check_weights(block, stretch);
     std::vector<float> earlier;
     const bool struck = draws_.inspection != nullptr && hit(1, block, s);

@@ -51,8 +51,8 @@ inline Word word_at(const Word* p) {
   return word;
 }
 
-// A dot says what its words hold and what one step does to the accumulators. `down` is the columns' operand of a step that runs down rows in
-// memory, `stride` elements apart; without `both` only the first of a pair of rows is there.
+// A dot says what its words hold and what one step does to the accumulators. `down` is the columns' operand of a step that runs down rows
+// in memory, `stride` elements apart; without `both` only the first of a pair of rows is there.
 struct F32Dot {
   using Element = float;
   static constexpr std::int64_t per_word = 1;

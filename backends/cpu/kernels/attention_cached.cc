@@ -44,21 +44,27 @@ class SingleRow {
     return nope % Dot::per_word == 0 && rotary % Dot::per_word == 0 && nope + rotary <= segment && call.integer("value") % lanes == 0;
   }
 
-  // Row t of q against the first `count` ≤ segment cache rows of the stream.
-  void run(std::int64_t t, std::int64_t slot, std::int64_t count) const {
-    const std::int64_t first = slot * capacity_;
+  // Cache rows first … first + count − 1: what a row of q sees, at most a segment.
+  struct Seen {
+    std::int64_t first = 0;
+    std::int64_t count = 0;
+  };
+
+  // Row t of q. Every stream's rows lie elsewhere: those of the next row to come are fetched meanwhile.
+  void run(std::int64_t t, Seen seen, Seen next) const {
     for (std::int64_t head = 0; head < heads_; head += heads_most) {
       const auto heads = static_cast<int>(std::min<std::int64_t>(heads_most, heads_ - head));
-      multiply_keys(t, first, count, head, heads);
+      multiply_keys(t, seen, head, heads, head == 0 ? next : Seen());
       float l[heads_most];
-      for (int h = 0; h < heads; ++h) l[h] = weigh(h, count);
-      multiply_values(t, first, count, head, heads, l);
+      for (int h = 0; h < heads; ++h) l[h] = weigh(h, seen.count);
+      multiply_values(t, seen, head, heads, l);
     }
   }
 
  private:
   // Heads at a time: one accumulator of values each, and the rotary keys they share are transposed once for them.
   static constexpr int heads_most = 4;
+  static constexpr std::int64_t element_bytes = sizeof(Element);
 
   [[nodiscard]] std::int64_t kv_width() const { return nope_ + value_; }
   [[nodiscard]] const Element* kv_row(std::int64_t row, std::int64_t head) const { return kv_ + (row * heads_ + head) * kv_width(); }
@@ -77,12 +83,15 @@ class SingleRow {
     });
   }
 
-  void multiply_keys(std::int64_t t, std::int64_t first, std::int64_t count, std::int64_t head, int heads) const {
+  void multiply_keys(std::int64_t t, Seen seen, std::int64_t head, int heads, Seen next) const {
     [[maybe_unused]] const gemm::Mode<Dot::flush_mode> mode;
-    for (std::int64_t j = 0; j < count; j += lanes) {
-      transpose({k_pe_, rotary_, rotary_}, first + j, count - j, rotary_keys_);
+    const Columns<Element> next_kv{kv_row(next.first, 0), heads_ * kv_width(), heads_ * kv_width()};
+    for (std::int64_t j = 0; j < seen.count; j += lanes) {
+      transpose({k_pe_, rotary_, rotary_}, seen.first + j, seen.count - j, rotary_keys_);
+      attend::prefetch(k_pe_ + (next.first + j) * rotary_, std::clamp<std::int64_t>(next.count - j, 0, lanes) * rotary_ * element_bytes);
       for (int h = 0; h < heads; ++h) {
-        transpose({kv_row(0, head + h), heads_ * kv_width(), nope_}, first + j, count - j, nope_keys_);
+        for (std::int64_t i = j + h; i < std::min(j + lanes, next.count); i += heads) attend::prefetch_row(next_kv, i);
+        transpose({kv_row(0, head + h), heads_ * kv_width(), nope_}, seen.first + j, seen.count - j, nope_keys_);
         const auto* q = reinterpret_cast<const Word*>(q_ + (t * heads_ + head + h) * (nope_ + rotary_));
         F32 sum = zero();
         const auto multiply = [&](const Word* keys, std::int64_t elements) {
@@ -110,11 +119,11 @@ class SingleRow {
     return sums.l + 0.0f;
   }
 
-  void multiply_values(std::int64_t t, std::int64_t first, std::int64_t count, std::int64_t head, int heads, const float* l) const {
+  void multiply_values(std::int64_t t, Seen seen, std::int64_t head, int heads, const float* l) const {
     for (std::int64_t c = 0; c < value_; c += lanes) {
       F32 sum[heads_most] = {zero(), zero(), zero(), zero()};
-      const Element* from = kv_row(first, head) + nope_ + c;
-      heads == heads_most ? add_values<heads_most>(from, count, sum) : add_some_values(from, count, heads, sum);
+      const Element* from = kv_row(seen.first, head) + nope_ + c;
+      heads == heads_most ? add_values<heads_most>(from, seen.count, sum) : add_some_values(from, seen.count, heads, sum);
       for (int h = 0; h < heads; ++h) store(o_ + (t * heads_ + head + h) * value_ + c, (sum[h] + zero()) / set1(l[h]));
     }
   }
@@ -174,12 +183,17 @@ void run_single_rows(const Call& call) {
   const std::int64_t streams = call.in[1].shape[0];
   const std::int64_t capacity = call.in[1].shape[1];
   const std::int64_t width = call.out[0].width();
+  const auto seen_by = [&](std::int64_t t) -> typename SingleRow<Dot>::Seen {
+    const bool valid = slots[t] >= 0 && slots[t] < streams && positions[t] >= 0 && positions[t] < capacity;
+    return {valid ? slots[t] * capacity : 0, valid ? positions[t] + 1 : 0};
+  };
   call.pool->ranges(call.in[0].shape[0], 1, [&](std::int64_t begin, std::int64_t end, int thread) {
     for (std::int64_t t = begin; t < end; ++t) {
-      if (slots[t] < 0 || slots[t] >= streams || positions[t] < 0 || positions[t] >= capacity) {
+      const auto seen = seen_by(t);
+      if (seen.count == 0) {
         std::fill_n(call.out[0].f32() + t * width, width, 0.0f);
       } else {
-        threads[static_cast<std::size_t>(thread)].run(t, slots[t], positions[t] + 1);
+        threads[static_cast<std::size_t>(thread)].run(t, seen, t + 1 < end ? seen_by(t + 1) : typename SingleRow<Dot>::Seen());
       }
     }
   });
