@@ -222,8 +222,8 @@ std::vector<std::int64_t> Generator::prompt_lengths() const {
 Result<void> Generator::prefill(std::vector<Event>& events) {
   const std::vector<std::int64_t> lengths = prompt_lengths();
   const PrefillGroup group = prefill_group(lengths, options_.streams - live_);
-  const std::int64_t program_rows =
-      bucket(std::max(group.rows, group.prompts * prefill_rows_per_prompt), prefill_rows_least, std::max(options_.capacity, prefill_rows_shared));
+  const std::int64_t program_rows = bucket(std::max(group.rows, group.prompts * prefill_rows_per_prompt), prefill_rows_least,
+                                           std::max(options_.capacity, prefill_rows_shared));
   Rows rows(program_rows, prefill_samples(program_rows, options_.streams));
   struct Taken {
     std::size_t slot;

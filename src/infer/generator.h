@@ -79,8 +79,8 @@ struct PrefillGroup {
   std::int64_t rows = 0;     // of their prompts
   std::int64_t prompts = 0;  // computed
 };
-// Of requests with prompts of these lengths, where 0 says that the prompt is the one before: at most `places`, at most 64 prompts, and no more
-// than 512 rows unless the first alone has more.
+// Of requests with prompts of these lengths, where 0 says that the prompt is the one before: at most `places`, at most 64 prompts, and no
+// more than 512 rows unless the first alone has more.
 [[nodiscard]] PrefillGroup prefill_group(std::span<const std::int64_t> lengths, std::int64_t places);
 
 // Rows of the program that takes `rows` rows, from `least` on, at most `most` (which holds them): the next power of two, above 128 the next
@@ -97,9 +97,9 @@ class Generator {
   // Queues a request and returns its ticket: 0, 1, 2, … Refuses as check() does, with `capacity` as the context.
   [[nodiscard]] Result<std::uint64_t> submit(Request request);
   [[nodiscard]] bool idle() const { return queue_.empty() && live_ == 0; }
-  // Takes up as many queued requests as there is room for in one prefill; unless more could be taken up at once, then gives every other live
-  // stream its next token: a step for many streams costs little more than one for few. An event per new token; by the stream's age within
-  // prefill, by slot within decode.
+  // Takes up as many queued requests as there is room for in one prefill; unless more could be taken up at once, then gives every other
+  // live stream its next token: a step for many streams costs little more than one for few. An event per new token; by the stream's age
+  // within prefill, by slot within decode.
   [[nodiscard]] Result<std::vector<Event>> step();
 
   // Submits all and steps until they are answered; answers in the order of the requests. `on_event` sees every event; its error ends the
@@ -166,7 +166,7 @@ class Generator {
   device::Buffer caches_;
   std::map<std::string, Cache> cache_tensors_;
   std::list<std::pair<Key, device::Executable>> programs_;  // the latest used first
-  Logits logits_;  // of the last run
+  Logits logits_;                                           // of the last run
   std::deque<Waiting> queue_;
   std::vector<std::optional<Stream>> streams_;  // by slot
   std::int64_t live_ = 0;

@@ -93,7 +93,8 @@ Result<Report> run(Context& context) {
     double flops = prefill_flops(config, prompt_tokens) / static_cast<double>(job.group);
     for (std::int64_t i = 0; i + 1 < new_tokens; ++i) flops += expanded_decode_flops(config, prompt_tokens + i + 1);
     const double token_flops = flops / static_cast<double>(new_tokens);
-    report.rows.push_back({.job = job.group == 1 ? fmt::format("{} prompts", streams) : fmt::format("{} prompts, {} answers each", streams / job.group, job.group),
+    report.rows.push_back({.job = job.group == 1 ? fmt::format("{} prompts", streams)
+                                                 : fmt::format("{} prompts, {} answers each", streams / job.group, job.group),
                            .value = best,
                            .unit = "tokens/s",
                            .ceiling = context.ceilings().flops(false) / token_flops,
