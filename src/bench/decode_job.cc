@@ -19,15 +19,6 @@ namespace {
 constexpr std::int64_t new_tokens_max = 512;
 constexpr std::size_t steps_least = 3;
 
-std::vector<std::int32_t> random_prompt(std::int64_t tokens, std::int64_t vocabulary, std::uint64_t seed) {
-  const RandomStream random(seed, Purpose::test, 0);
-  std::vector<std::int32_t> ids;
-  for (std::int64_t i = 0; i < tokens; ++i) {
-    ids.push_back(static_cast<std::int32_t>(random.words(static_cast<std::uint64_t>(i))[0] % static_cast<std::uint64_t>(vocabulary)));
-  }
-  return ids;
-}
-
 // Programs of this name with the times of their ops so far. The refresh part is left out: weights that stay are refreshed once.
 Result<std::vector<TimedProgram>> timed_programs(const infer::Generator& generator, std::string_view name) {
   std::vector<TimedProgram> timed;
@@ -41,6 +32,15 @@ Result<std::vector<TimedProgram>> timed_programs(const infer::Generator& generat
 }
 
 }  // namespace
+
+std::vector<std::int32_t> random_prompt(std::int64_t tokens, std::int64_t vocabulary, std::uint64_t seed) {
+  const RandomStream random(seed, Purpose::test, 0);
+  std::vector<std::int32_t> ids;
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    ids.push_back(static_cast<std::int32_t>(random.words(static_cast<std::uint64_t>(i))[0] % static_cast<std::uint64_t>(vocabulary)));
+  }
+  return ids;
+}
 
 void fill_random(const model::Model& model, std::size_t index, std::span<float> values) {
   const model::Parameter& parameter = model.parameters()[index];

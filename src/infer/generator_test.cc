@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 
@@ -88,6 +89,27 @@ TEST(Generator, AnAnswerDoesNotDependOnWhatRunsBesideIt) {
           EXPECT_EQ(found[i].ids, expected[i].ids) << "stream " << i << " of " << streams;
           EXPECT_EQ(bits(found[i].logprobs), bits(expected[i].logprobs)) << "stream " << i << " of " << streams;
         }
+      }
+    }
+  }
+}
+
+TEST(Generator, AnswersToOnePromptAreThoseOfPromptsReadOneByOne) {
+  TestModel m;
+  std::vector<Request> requests;
+  for (const std::size_t length : {17, 17, 40, 40, 40, 17}) {
+    requests.push_back(request(length, 6));
+    requests.back().sample = requests.size();
+  }
+  for (const bool absorbed : {false, true}) {
+    std::vector<Answer> expected;
+    for (const Request& r : requests) expected.push_back(answer(m, {r}, {.absorbed = absorbed, .streams = 1})[0]);
+    EXPECT_NE(expected[2].ids, expected[3].ids);
+    for (const std::int64_t streams : {4, 6}) {
+      const auto found = answer(m, requests, {.absorbed = absorbed, .streams = streams});
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        EXPECT_EQ(found[i].ids, expected[i].ids) << "answer " << i << " of " << streams;
+        EXPECT_EQ(bits(found[i].logprobs), bits(expected[i].logprobs)) << "answer " << i << " of " << streams;
       }
     }
   }
@@ -220,14 +242,27 @@ TEST(Generator, DamagedWeightsGiveAnErrorNotAnAnswer) {
 
 TEST(Generator, GroupsAndBuckets) {
   const std::vector<std::int64_t> lengths = {100, 200, 300, 5};
-  EXPECT_EQ(prefill_group(lengths, 8), 2u);
-  EXPECT_EQ(prefill_group(lengths, 1), 1u);
-  EXPECT_EQ(prefill_group(std::vector<std::int64_t>{9000, 1}, 8), 1u);
-  EXPECT_EQ(prefill_group(std::vector<std::int64_t>{512}, 8), 1u);
+  const auto group = [](const std::vector<std::int64_t>& of, std::int64_t places) {
+    const PrefillGroup g = prefill_group(of, places);
+    return std::array<std::int64_t, 3>{static_cast<std::int64_t>(g.requests), g.rows, g.prompts};
+  };
+  using Group = std::array<std::int64_t, 3>;
+  EXPECT_EQ(group(lengths, 8), (Group{2, 300, 2}));
+  EXPECT_EQ(group(lengths, 1), (Group{1, 100, 1}));
+  EXPECT_EQ(group({9000, 1}, 8), (Group{1, 9000, 1}));
+  EXPECT_EQ(group({9000, 0, 0, 1}, 8), (Group{1, 9000, 1}));
+  EXPECT_EQ(group({512}, 8), (Group{1, 512, 1}));
+  EXPECT_EQ(group({200, 0, 0, 300, 0, 13}, 8), (Group{5, 500, 2}));
+  EXPECT_EQ(group(std::vector<std::int64_t>(100, 2), 512), (Group{64, 128, 64}));
   EXPECT_EQ(bucket(1, 16, 512), 16);
   EXPECT_EQ(bucket(17, 16, 512), 32);
   EXPECT_EQ(bucket(513, 16, 600), 600);
   EXPECT_EQ(bucket(5, 1, 6), 6);
+  EXPECT_EQ(bucket(128, 1, 512), 128);
+  EXPECT_EQ(bucket(129, 1, 512), 160);
+  EXPECT_EQ(bucket(257, 1, 512), 320);
+  EXPECT_EQ(bucket(450, 1, 512), 512);
+  EXPECT_EQ(bucket(450, 1, 500), 500);
 }
 
 }  // namespace

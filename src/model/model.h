@@ -91,7 +91,8 @@ class Model {
   [[nodiscard]] virtual program::Program training(const Batch& batch, const TrainingOptions& options) const = 0;
 
   // A prompt's rows at once, as in training, filling the caches. Further inputs: slots [rows] i32 (< 0: padding), last [samples] i32 (rows
-  // whose logits are wanted). State: caches. Outputs: logits [samples, vocab_size], lse [samples].
+  // whose logits are wanted; −1: none), last.samples [2] i32 = {0, how many of them}: these come first. State: caches. Outputs:
+  // logits [samples, vocab_size], lse [samples].
   [[nodiscard]] virtual program::Program prefill(const Decoding& decoding, std::int64_t samples) const = 0;
   // One step of many streams: row r is the token at positions[r] of stream slots[r]. `samples` is [0, live rows]; padding rows come last.
   // Outputs: logits [rows, vocab_size], lse [rows].

@@ -200,10 +200,21 @@ class Emitter {
 
   TensorId logits(TensorId normed) { return linear(normed, "lm_head.weight"); }
 
-  TensorId layer(TensorId x, std::int64_t layer) {
+  // `wanted` rows and their samples go on behind attention, if it is given: from there on the emitter has no others.
+  struct Wanted {
+    TensorId rows;
+    TensorId samples;
+  };
+  TensorId layer(TensorId x, std::int64_t layer, const Wanted* wanted = nullptr) {
     const std::string at = layer_name(layer);
     b_.scope(fmt::format("layers.{}.", layer));
-    x = b_.emit1("add", {x, attention(norm(x, at + "input_layernorm.weight", c_.rms_norm_eps), layer)});
+    TensorId o = attention(norm(x, at + "input_layernorm.weight", c_.rms_norm_eps), layer);
+    if (wanted != nullptr) {
+      o = b_.emit1("gather_rows", {o, wanted->rows});
+      x = b_.emit1("gather_rows", {x, wanted->rows});
+      samples_ = wanted->samples;
+    }
+    x = b_.emit1("add", {x, linear(o, at + "self_attn.o_proj.weight")});
     const TensorId u = norm(x, at + "post_attention_layernorm.weight", c_.rms_norm_eps);
     x = b_.emit1("add", {x, c_.moe(layer) ? mixture(u, at) : dense(u, at + "mlp.")});
     b_.scope("");
@@ -225,6 +236,7 @@ class Emitter {
     return b_.emit1("rope", {x, positions_, cos_, sin_}, {{"heads", heads}, {"offset", offset}});
   }
 
+  // Every head's mix of values, before o_proj.
   TensorId attention(TensorId h, std::int64_t layer) {
     const std::string at = layer_name(layer) + "self_attn.";
     const std::int64_t heads = c_.num_attention_heads;
@@ -269,7 +281,7 @@ class Emitter {
           b_.emit1("attention_latent", {query, kept, kept_pe, slots_, positions_}, {{"heads", heads}, {"scale", scale()}});
       o = b_.emit1("absorb_value", {b_.cast(mixed, dtype_), kv_b}, split);
     }
-    return linear(o, at + "o_proj.weight");
+    return o;
   }
 
   TensorId cache(const std::string& name, TensorId rows, std::int64_t width) {
@@ -380,11 +392,13 @@ Program DeepseekV3::prefill(const Decoding& decoding, std::int64_t samples) cons
   Emitter e(*this, "prefill", decoding.rows, samples, std::min(decoding.capacity, context()), decoding.dtype, Keys::samples_to_cache);
   e.use_caches(decoding);
   Builder& b = e.builder();
-  const TensorId last = b.declare("last", Role::input, Dtype::i32, {samples});
+  const Emitter::Wanted last{b.declare("last", Role::input, Dtype::i32, {samples}),
+                             b.declare("last.samples", Role::input, Dtype::i32, {2})};
   TensorId x = e.embed(e.ids());
-  for (std::int64_t layer = 0; layer < c_.num_hidden_layers; ++layer) x = e.layer(x, layer);
-  const TensorId hidden = e.norm(b.emit1("gather_rows", {x, last}), "model.norm.weight", c_.rms_norm_eps);
-  const TensorId logits = e.logits(hidden);
+  for (std::int64_t layer = 0; layer < c_.num_hidden_layers; ++layer) {
+    x = e.layer(x, layer, layer + 1 == c_.num_hidden_layers ? &last : nullptr);
+  }
+  const TensorId logits = e.logits(e.norm(x, "model.norm.weight", c_.rms_norm_eps));
   b.output(b.emit1("log_sum_exp", {logits}), "lse");
   b.output(logits, "logits");
   return program::hoist_refresh(program::fuse_casts(program::remove_unused(std::move(b).finish())));
