@@ -114,7 +114,7 @@ class Parser {
         --this.depth;
         return token === "\\over" ? [math("mfrac", {}, row(nodes), row(rest))] : this.binomial(row(nodes), row(rest));
       }
-      const isFunction = FUNCTIONS.has(token.slice(1)) || LIMITS.has(token.slice(1)) || token === "\\operatorname";
+      const isFunction = FUNCTIONS.has(token.slice(1)) || token === "\\operatorname";
       if (nodes.length > 0 && (isFunction || afterFunction) && !/^(?:[([{|^_,.;)\]}]|\\left|\\,|\\big.*)$/i.test(token)) {
         if (afterFunction || nodes.at(-1).localName !== "mo") nodes.push(space("0.167em"));
       }
