@@ -7,6 +7,21 @@ import { ApiError, streamCompletion } from "./api.js";
  * @property {"sent"|"queued"|"thinking"|"answering"} phase
  */
 
+// After so long without a pause the page gets its turn: a fast server fills the buffer faster than it is read, and reading alone never yields.
+const TURN_MS = 12;
+
+// Not setTimeout, which a hidden tab is granted once a second.
+function otherTasksFirst() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+}
+
 export class Answer {
   /**
    * @param {import("./conversation.js").Message} message  filled while the answer arrives
@@ -39,12 +54,13 @@ export class Answer {
   speed() {
     const tokens = this.message.usage?.completion_tokens ?? this.deltas;
     const seconds = (this.lastAt - this.firstAt) / 1000;
-    // The first token's own time is that of reading the question.
-    return tokens > 1 && seconds > 0 ? (tokens - 1) / seconds : null;
+    // The first token's own time is that of reading the question; of a moment nothing can be said.
+    return tokens > 1 && seconds > 0.1 ? (tokens - 1) / seconds : null;
   }
 
   /** Runs to the end. Never throws: what went wrong is in message.error. */
   async run() {
+    let turn = performance.now();
     try {
       for await (const event of streamCompletion(this.request, this.controller.signal)) {
         if (event.waiting) {
@@ -53,6 +69,10 @@ export class Answer {
           this.take(event.chunk);
         }
         this.changed();
+        if (performance.now() - turn > TURN_MS) {
+          await otherTasksFirst();
+          turn = performance.now();
+        }
       }
     } catch (error) {
       if (error.name === "AbortError") {

@@ -29,7 +29,7 @@ import { randomId } from "./dom.js";
  * @property {object} parameters
  */
 
-const TITLE_MAX = 64;
+const TITLE_MAX = 80;
 
 export function newConversation(parameters) {
   const now = Date.now();

@@ -113,7 +113,8 @@ function newChat() {
 
 async function openConversation(id) {
   closeOnPhone();
-  if (await chat.open(id)) $("question").focus({ preventScroll: true });
+  // On a phone the field would bring up the keyboard over what is to be read.
+  if ((await chat.open(id)) && !narrow.matches) $("question").focus({ preventScroll: true });
 }
 
 new Sidebar($("conversations"), $("search"), chat, {

@@ -48,14 +48,17 @@ class List {
     if (block.ordered !== this.ordered || block.loose !== this.loose || block.items.length < this.items.length) return false;
     block.items.forEach((item, i) => {
       const itemOpen = open && i === block.items.length - 1;
-      const known = this.items[i];
+      const before = this.items[i];
+      // "- [" was text until its "x]" came.
+      const known = before?.checked === item.checked ? before : undefined;
       if (known && known.source === item.source && known.open === itemOpen) return;
       const li = known?.element ?? h("li", { class: item.checked === null ? null : "task" });
       const inner = known?.inner ?? new Blocks(li, !this.loose);
       if (!known && item.checked !== null) li.append(h("input", { type: "checkbox", disabled: true, checked: item.checked }));
       inner.update(item.blocks, itemOpen);
-      if (!known) this.element.append(li);
-      this.items[i] = { source: item.source, open: itemOpen, element: li, inner };
+      if (!before) this.element.append(li);
+      else if (before.element !== li) before.element.replaceWith(li);
+      this.items[i] = { source: item.source, open: itemOpen, checked: item.checked, element: li, inner };
     });
     return true;
   }

@@ -103,7 +103,8 @@ class Thinking {
     this.element.classList.toggle("live", this.open);
     this.label.textContent = this.open ? `Thinking ${seconds(answer.thinkingMs())}`
       : message.thinkingMs === undefined ? "Thoughts" : `Thought for ${seconds(message.thinkingMs)}`;
-    if (!this.decided && answer) this.element.open = this.open;
+    if (!this.decided && (answer || this.wasLive)) this.element.open = this.open;
+    this.wasLive = this.open;
     this.draw();
   }
 
@@ -153,15 +154,19 @@ export class AnswerView {
     if (waiting) this.status.lastChild.textContent = answer.phase === "queued" ? "In the queue…" : "Reading the question…";
     this.markdown.render(message.content, running);
     if (running) {
+      if (this.shownFinal !== false) {
+        this.shownFinal = false;
+        this.notes.replaceChildren();
+        this.facts?.remove();
+      }
       const speed = answer.speed();
       this.tools.replaceChildren(h("span", { class: "tabular stats" }, answer.deltas > 0 ? `${count(answer.deltas, "token")}${speed ? ` · ${speed.toFixed(1)} tokens/s` : ""}` : ""));
-    } else if (this.shownFinal !== true) {
+    } else if (!this.shownFinal) {
       this.shownFinal = true;
       this.notes.replaceChildren(...this.finalNotes());
       this.tools.replaceChildren(siblingNavigation(this.entry, "Answer", this.actions) ?? "", copyButton("Copy answer", () => message.content),
         iconButton("again", "Answer again", () => this.actions.regenerate(message)), this.stats());
     }
-    if (running) this.shownFinal = false;
   }
 
   stats() {

@@ -97,6 +97,8 @@ class Parser {
       this.expect("}");
       return row(nodes);
     }
+    // Without braces the argument is one digit: \frac12 is a half.
+    if (/^[0-9]$/.test(this.peek() ?? "")) return math("mn", {}, styled(this.next(), alphabet));
     const node = this.atom(alphabet);
     if (node === null) throw new TexError("an argument is missing");
     return node;
@@ -189,11 +191,14 @@ class Parser {
       }
       return math("mn", {}, styled(number, alphabet));
     }
+    if (token === "\\") throw new TexError("the formula ends too early");
     if (token === "}") throw new TexError("} without {");
     if (token === "&" || token === "#" || token === "$") throw new TexError(`${token} has no meaning here`);
     if (token === "~") return space("0.333em");
     if (/^\p{L}$/u.test(token)) return this.identifier(token, alphabet);
     if (/^[()[\]|]$/.test(token)) return mo(token, { stretchy: "false" });
+    // The dictionary of operators sets a slash wide, as between words; TeX sets it close.
+    if (token === "/") return mo("/", { lspace: "0", rspace: "0", stretchy: "false" });
     return mo({ "-": "−", "*": "∗", ":": "∶", "`": "‘" }[token] ?? token);
   }
 

@@ -60,6 +60,9 @@ export class ThreadView {
     for (const entry of path.slice(keep)) this.views.push(new (entry.message.role === "user" ? QuestionView : AnswerView)(entry, this.actions));
     this.thread.append(...this.views.slice(keep).map((view) => view.element));
     for (const view of this.views.slice(-FILL_AT_ONCE)) view.fill();
+    // What was kept may begin to run again.
+    const last = this.views.at(-1);
+    last?.update?.(this.actions.answerOf(last.message));
     if (anew) this.pinned = true;
     this.onPinned(this.pinned);
     this.follow();
