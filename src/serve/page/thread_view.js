@@ -7,6 +7,7 @@ const FILL_AT_ONCE = 8;
 const SLICE_MS = 8;
 // Drawing may take this share of the time; an answer that is slow to draw is drawn more seldom, and the page stays responsive.
 const DRAW_SHARE = 0.25;
+const PAUSE_MAX_MS = 250;
 const NEAR_END_PX = 48;
 
 export class ThreadView {
@@ -86,7 +87,7 @@ export class ThreadView {
     const draw = () => {
       const start = performance.now();
       this.draw(message);
-      const pause = ((performance.now() - start) * (1 - DRAW_SHARE)) / DRAW_SHARE;
+      const pause = Math.min(PAUSE_MAX_MS, ((performance.now() - start) * (1 - DRAW_SHARE)) / DRAW_SHARE);
       setTimeout(() => (this.scheduled = false), pause > 16 ? pause : 0);
     };
     requestAnimationFrame(draw);
