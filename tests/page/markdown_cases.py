@@ -59,7 +59,7 @@ TEX = [
     (r"\begin{pmatrix} a & b \\ c & d \end{pmatrix}", "<mrow><mo>(</mo><mtable><mtr><mtd><mi>a</mi></mtd><mtd><mi>b</mi></mtd></mtr><mtr><mtd><mi>c</mi></mtd><mtd><mi>d</mi></mtd></mtr></mtable><mo>)</mo></mrow>"),
     (r"\begin{cases} 1 & x>0 \\ 0 & \text{else} \end{cases}", "<mrow><mo>{</mo><mtable><mtr><mtd><mn>1</mn></mtd><mtd><mi>x</mi><mo>&gt;</mo><mn>0</mn></mtd></mtr><mtr><mtd><mn>0</mn></mtd><mtd><mtext>else</mtext></mtd></mtr></mtable></mrow>"),
     (r"\binom{n}{k}", "<mrow><mo>(</mo><mfrac><mi>n</mi><mi>k</mi></mfrac><mo>)</mo></mrow>"),
-    (r"\hat{x} \overline{ab}", "<mover><mi>x</mi><mo>^</mo></mover><mover><mrow><mi>a</mi><mi>b</mi></mrow><mo>‾</mo></mover>"),
+    (r"\hat{x} \overline{ab}", "<mover><mi>x</mi><mo>^</mo></mover><mrow><mrow><mi>a</mi><mi>b</mi></mrow></mrow>"),
     (r"\sin x", "<mi>sin</mi><mspace></mspace><mi>x</mi>"),
     (r"1{,}000 + 1,000.5", "<mn>1</mn><mrow><mo>,</mo></mrow><mn>000</mn><mo>+</mo><mn>1,000.5</mn>"),
     (r"f(1,2)", "<mi>f</mi><mo>(</mo><mn>1</mn><mo>,</mo><mn>2</mn><mo>)</mo>"),

@@ -79,7 +79,7 @@ export class Answer {
         this.message.finish = "stopped";
       } else {
         const { status = 0, code = null, param = null, retryAfter = null } = error;
-        this.message.error = { status, code, param, retryAfter, message: error.message };
+        this.message.error = { status, code, param, message: error.message, ...(retryAfter === null ? {} : { retryAt: Date.now() + retryAfter * 1000 }) };
         if (!(error instanceof ApiError)) console.error(error);
       }
     }

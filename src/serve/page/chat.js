@@ -46,6 +46,7 @@ export class Chat extends EventTarget {
   }
 
   newChat() {
+    this.opening = null;
     this.conversation = null;
     this.messages = [];
     this.parameters = { ...loadParameters(), model: this.parameters.model };
@@ -142,7 +143,6 @@ export class Chat extends EventTarget {
     conversation.parameters = { ...this.parameters };
     const request = requestBody(this.parameters, requestMessages(messages, question, this.parameters.system));
     message.model = request.model;
-    message.limit = request.max_tokens;
     const answer = new Answer(message, request, () => this.emit("progress", message));
     this.running.set(conversation.id, { answer, conversation, messages });
     this.list.sort((a, b) => b.updated - a.updated);

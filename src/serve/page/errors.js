@@ -12,7 +12,9 @@ const said = (error) => (error.message ? ` The server says: â€œ${error.message}â
 
 /** @returns {Explanation} */
 export function explain(error) {
-  const wait = error.retryAfter ?? null;
+  // A stored error is shown again later: what counts is how long is left.
+  const left = error.retryAt === undefined ? error.retryAfter ?? 0 : (error.retryAt - Date.now()) / 1000;
+  const wait = left > 0 ? Math.ceil(left) : null;
   const make = (title, advice, action = "retry") => ({ title, advice, action, wait });
   const text = `${error.code ?? ""} ${error.message ?? ""}`;
   if (error.code === "connection_lost") {

@@ -67,6 +67,11 @@ function setUpDrawers() {
   return { sidebar, parameters };
 }
 
+// On a phone the field would bring up the keyboard over what is to be read.
+function focusQuestion() {
+  if (!narrow.matches) $("question").focus({ preventScroll: true });
+}
+
 const drawers = setUpDrawers();
 const store = await openStore();
 const chat = new Chat(store);
@@ -77,6 +82,7 @@ const actions = {
   choose: (message) => chat.choose(message),
   edit: (message, text) => {
     thread.setPinned(true);
+    focusQuestion();
     chat.edit(message, text);
   },
   regenerate: (message) => chat.regenerate(message),
@@ -96,6 +102,7 @@ const parametersView = new ParametersView($("parameters"), chat, () => {
 const composer = new Composer($("composer"), $("question"), {
   ask: (text) => {
     thread.setPinned(true);
+    focusQuestion();
     chat.ask(text);
   },
   editLast: () => thread.views.findLast((view) => view.message.role === "user")?.edit?.(),
@@ -113,8 +120,7 @@ function newChat() {
 
 async function openConversation(id) {
   closeOnPhone();
-  // On a phone the field would bring up the keyboard over what is to be read.
-  if ((await chat.open(id)) && !narrow.matches) $("question").focus({ preventScroll: true });
+  if (await chat.open(id)) focusQuestion();
 }
 
 new Sidebar($("conversations"), $("search"), chat, {
@@ -205,7 +211,10 @@ $("thinking").addEventListener("click", () => {
   showModels();
 });
 $("new-chat").addEventListener("click", newChat);
-$("stop").addEventListener("click", () => chat.stop());
+$("stop").addEventListener("click", () => {
+  chat.stop();
+  focusQuestion();
+});
 $("to-end").addEventListener("click", () => thread.toEnd());
 $("export").addEventListener("click", async () => download(`godwit-${today()}.json`, await exportJson(store)));
 $("import").addEventListener("click", () => $("import-file").click());

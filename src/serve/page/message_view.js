@@ -164,7 +164,7 @@ export class AnswerView {
     } else if (!this.shownFinal) {
       this.shownFinal = true;
       this.notes.replaceChildren(...this.finalNotes());
-      this.tools.replaceChildren(siblingNavigation(this.entry, "Answer", this.actions) ?? "", copyButton("Copy answer", () => message.content),
+      this.tools.replaceChildren(siblingNavigation(this.entry, "Answer", this.actions) ?? "", message.content === "" ? "" : copyButton("Copy answer", () => message.content),
         iconButton("again", "Answer again", () => this.actions.regenerate(message)), this.stats());
     }
   }

@@ -140,7 +140,8 @@ export async function importJson(store, json) {
   let taken = 0;
   for (const value of file.conversations) {
     const c = object(value);
-    if (typeof c.id !== "string" || !Array.isArray(c.messages) || (here.get(c.id) ?? -1) >= number(c.updated, 0)) continue;
+    // The id becomes part of the address.
+    if (typeof c.id !== "string" || !/^[\w-]{1,64}$/.test(c.id) || !Array.isArray(c.messages) || (here.get(c.id) ?? -1) >= number(c.updated, 0)) continue;
     const messages = c.messages.map((message) => checkedMessage(message, c.id)).filter((message) => message !== null);
     await store.putMessages(messages);
     await store.putConversation({

@@ -196,7 +196,8 @@ class Parser {
     if (token === "&" || token === "#" || token === "$") throw new TexError(`${token} has no meaning here`);
     if (token === "~") return space("0.333em");
     if (/^\p{L}$/u.test(token)) return this.identifier(token, alphabet);
-    if (/^[()[\]|]$/.test(token)) return mo(token, { stretchy: "false" });
+    if (token === "|") return mo("|", { stretchy: "false", lspace: "0", rspace: "0" });
+    if (/^[()[\]]$/.test(token)) return mo(token, { stretchy: "false" });
     // The dictionary of operators sets a slash wide, as between words; TeX sets it close.
     if (token === "/") return mo("/", { lspace: "0", rspace: "0", stretchy: "false" });
     return mo({ "-": "−", "*": "∗", ":": "∶", "`": "‘" }[token] ?? token);
@@ -272,6 +273,8 @@ class Parser {
     if (LIMITS.has(name)) return this.largeOperator(name);
     if (FUNCTIONS.has(name)) return math("mi", {}, name);
     if (has(SPACES, name)) return space(SPACES[name]);
+    // A line drawn by the style sheet: few fonts stretch theirs.
+    if (name === "overline" || name === "underline") return math("mrow", { class: `tex-${name}` }, this.argument());
     if (has(ACCENTS, name)) return this.accent(ACCENTS[name], name.startsWith("under"));
     if (has(DELIMITERS, `\\${name}`)) return mo(DELIMITERS[`\\${name}`], { stretchy: "false" });
     const alphabetName = /^(?:math|bold|text)?(?:bf|bb|cal|scr|frak|rm|sf|tt|it|normal|symbol|bm)$/.test(name) || name === "bm" ? name : null;

@@ -41,7 +41,7 @@ export const SPACES = { ",": "0.167em", ":": "0.222em", ">": "0.222em", ";": "0.
   enspace: "0.5em", thinspace: "0.167em", medspace: "0.222em", thickspace: "0.278em", negthinspace: "-0.167em" };
 
 /** One character stays small; two mean that the first is stretched over its base. */
-export const ACCENTS = { hat: "^", bar: "¯", vec: "→", tilde: "~", dot: "˙", ddot: "¨", acute: "´", grave: "`", check: "ˇ", breve: "˘", mathring: "˚", overline: "‾‾", underline: "__",
+export const ACCENTS = { hat: "^", bar: "¯", vec: "→", tilde: "~", dot: "˙", ddot: "¨", acute: "´", grave: "`", check: "ˇ", breve: "˘", mathring: "˚",
   widehat: "^^", widetilde: "~~", overrightarrow: "→→", overleftarrow: "←←", overleftrightarrow: "↔↔", overbrace: "⏞⏞", underbrace: "⏟⏟" };
 
 export const DELIMITERS = { "\\{": "{", "\\}": "}", "\\lbrace": "{", "\\rbrace": "}", "\\|": "‖", "\\Vert": "‖", "\\lVert": "‖", "\\rVert": "‖", "\\vert": "|", "\\lvert": "|", "\\rvert": "|",
