@@ -8,7 +8,7 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "data/task.h"
-#include "device/device.h"
+#include "device/backends.h"
 #include "model/family.h"
 #include "program/op.h"
 #include "store/dtype.h"
@@ -33,7 +33,7 @@ Json list_ops() {
 
 Json list_backends() {
   Json entries = Json::array();
-  for (const std::string& name : device::backend_names()) entries.push_back({{"name", name}});
+  for (const device::BackendPlace& place : device::backend_places()) entries.push_back({{"name", place.name}});
   return entries;
 }
 
