@@ -214,7 +214,7 @@ std::string random_answer(const Grammar& grammar, const Tokenizer& tokenizer, st
     if (hurry && allowed[static_cast<std::size_t>(*tokenizer.eos())] != 0) {
       id = *tokenizer.eos();
     } else if (hurry && random() % 4 != 0) {
-      for (const char* byte : {"}", "]", "\"", ".", "z", "0", ":", ","}) {
+      for (const char* byte : {"}", "]", "\"", "@", ".", "z", "0", ":", ","}) {
         const std::int32_t token = *tokenizer.token_id(byte);
         if (allowed[static_cast<std::size_t>(token)] == 0 || random() % 2 == 0) continue;
         id = token;
