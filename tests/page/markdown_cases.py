@@ -71,5 +71,5 @@ TEX = [
 ]
 
 # Shown as their source.
-TEX_UNKNOWN = [r"\frac{a}", r"\unknowncommand x", r"{", r"}", r"a^b^c", r"\begin{nothing}\end{nothing}", r"\left( x", r"\constructor", r"\begin{toString}\end{toString}", r"\sqrt", r"^", "{" * 500,
+TEX_UNKNOWN = [r"\frac{a}", r"\unknowncommand x", r"{", r"}", r"a^b^c", r"\begin{nothing}\end{nothing}", r"\left( x", r"\constructor", r"\begin{toString}\end{toString}", r"\sqrt", r"^", "{" * 30000,
                r"\frac" * 500, r"\href{javascript:1}{x}", r"\left\toString x\right)", "\\", r"\hspace{expression(1)}"]

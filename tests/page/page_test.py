@@ -486,17 +486,17 @@ def export_and_import(test):
     other.wait("document.querySelector('.toast')?.innerText === '1 conversation imported.'")
     other.run("document.querySelector('#conversations a').click()")
     other.wait("document.querySelector('.bubble')?.innerText === 'Take me along'")
-    # A file that lies about its types, ties its messages into a ring, or is none.
+    # A file that lies about its types, ties its messages into a ring, is its own parent, or is none.
     ring = {"format": "godwit-conversations/1", "conversations": [
         {"id": "r", "title": 7, "updated": 1, "chosen": {"": {}, "a": "b"}, "parameters": [], "messages": [
-            {"id": "a", "parent": "b", "role": "user", "content": "x"}, {"id": "b", "parent": "a", "role": "assistant", "content": "y"}, {"id": "c", "role": "system", "content": "z"}, 5, None]},
+            {"id": "a", "parent": "b", "role": "user", "content": "x"}, {"id": "b", "parent": "a", "role": "assistant", "content": "y"}, {"id": "", "parent": "", "role": "user", "content": "w"}, {"id": "c", "role": "system", "content": "z"}, 5, None]},
         {"id": {}, "messages": []}, None]}
     equal(other.run(f"import('./store.js').then(async (s) => s.importJson(await s.openStore(), {json.dumps(json.dumps(ring))}))"), 1)
     for bad in ("{", "[]", '{"format": "x"}'):
         message = other.run(f"import('./store.js').then(async (s) => s.importJson(await s.openStore(), {json.dumps(bad)})).catch((e) => e.message)")
         contains(message, "Choose one")
-    other.open(test.url + "#r")
-    other.wait("document.querySelector('#model option')")
+    other.open(test.url + "?#r")
+    other.wait("document.querySelector('#title').innerText === 'Untitled' && document.querySelectorAll('.message').length === 0")
 
 
 @case(scripted=False)
@@ -628,8 +628,28 @@ def models(test):
     page.wait("document.readyState === 'complete' && document.querySelector('#model').value === 'second'")
 
 
+@case(scripted=False)
+def events_cut_anywhere(test):
+    """The same events, whatever the pieces in which their bytes arrive."""
+    page = test.page()
+    different = page.run('''import("./sse.js").then(async ({readEvents}) => {
+      const text = ": note\\r\\n\\r\\ndata: {\\"a\\": \\"é世🪶\\"}\\r\\n\\r\\nevent: x\\r\\ndata:one\\r\\ndata: two\\r\\n\\r\\nid: 1\\r\\rdata: three\\r\\r: end\\n\\ndata: [DONE]";
+      const wanted = JSON.stringify([{comment: "note"}, {data: '{"a": "é世🪶"}'}, {data: "one\\ntwo"}, {data: "three"}, {comment: "end"}, {data: "[DONE]"}]);
+      const bytes = new TextEncoder().encode(text), different = [];
+      for (let size = 1; size <= bytes.length; ++size) {
+        const body = new ReadableStream({ start(c) { for (let i = 0; i < bytes.length; i += size) c.enqueue(bytes.slice(i, i + size)); c.close(); } });
+        const events = [];
+        for await (const event of readEvents(body)) events.push(event);
+        if (JSON.stringify(events) !== wanted) different.push([size, JSON.stringify(events)]);
+      }
+      return different;
+    })''')
+    equal(different, [])
+
+
 LONG = {"one code block": "```python\n" + "def f(x):\n    return x + 1  # next\n" * 9000, "one list": "- an item with **bold** text\n" * 9000, "one paragraph": "word after word without end " * 9000,
         "one table": "| a | b |\n|---|---|\n" + "| cell | `code` |\n" * 9000,
+        "one quote": "> A quote of many **paragraphs**.\n>\n" * 4000,
         "mixed": SHOW_ANSWER + "\n- one\n- two\n- three\n\n" + "Plain prose goes on, with **bold** and `code` in it. " * 12 + "\n\n"}
 
 

@@ -67,8 +67,6 @@ export function shownPath(conversation, messages) {
   const children = childrenByParent(messages);
   const path = [];
   for (let parent = ""; children.has(parent); parent = path.at(-1).message.id) {
-    // An imported file may tie its messages into a ring.
-    if (path.length > messages.length) break;
     const siblings = children.get(parent);
     path.push({ message: siblings.find((each) => each.id === conversation.chosen[parent]) ?? siblings.at(-1), siblings });
   }
@@ -81,7 +79,6 @@ export function requestMessages(messages, last, system) {
   const list = [];
   for (let at = last; at; at = at.parent === null ? null : byId.get(at.parent)) {
     if (at.role === "user" || at.content !== "") list.unshift({ role: at.role, content: at.content });
-    if (list.length > messages.length) break;
   }
   if (system?.trim()) list.unshift({ role: "system", content: system });
   return list;

@@ -113,7 +113,8 @@ const object = (value) => (value !== null && typeof value === "object" && !Array
 // Only the fields known, each of its type: the file may come from anywhere.
 function checkedMessage(value, conversation) {
   const m = object(value);
-  if (typeof m.id !== "string" || (m.role !== "user" && m.role !== "assistant") || typeof m.content !== "string") return null;
+  // Without an id a message would be its own parent: "" stands for the root.
+  if (typeof m.id !== "string" || m.id === "" || (m.role !== "user" && m.role !== "assistant") || typeof m.content !== "string") return null;
   const message = { id: m.id, conversation, parent: typeof m.parent === "string" ? m.parent : null, role: m.role, content: m.content, created: number(m.created, 0) };
   for (const name of ["reasoning", "model", "fingerprint", "finish"]) if (typeof m[name] === "string") message[name] = m[name];
   for (const name of ["thinkingMs", "firstMs", "tokensPerSecond"]) if (Number.isFinite(m[name])) message[name] = m[name];
