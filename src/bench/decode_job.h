@@ -1,4 +1,4 @@
-// Prompts and streams of a model with random weights in memory, decoded absorbed, as serving does it.
+// Prompts and streams of a model with random weights in memory, answered by the serving engine.
 #pragma once
 
 #include <cstdint>

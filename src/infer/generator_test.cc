@@ -75,79 +75,18 @@ TEST(Generator, AnAnswerDoesNotDependOnWhatRunsBesideIt) {
     requests.back().seed = length;
   }
   requests[4].sample = 1;
-  for (const bool absorbed : {false, true}) {
-    for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
-      std::vector<Answer> expected;
-      for (const Request& r : requests) {
-        expected.push_back(answer(alone, {r}, {.dtype = dtype, .absorbed = absorbed, .streams = 1, .capacity = 111})[0]);
-      }
-      EXPECT_NE(expected[0].ids, expected[4].ids) << "another sample of the same prompt is another answer";
-      for (const std::int64_t streams : {2, 5, 7}) {
-        const auto found = answer(together, requests, {.dtype = dtype, .absorbed = absorbed, .streams = streams});
-        for (std::size_t i = 0; i < requests.size(); ++i) {
-          EXPECT_EQ(found[i].ids, expected[i].ids) << "stream " << i << " of " << streams;
-          EXPECT_EQ(bits(found[i].logprobs), bits(expected[i].logprobs)) << "stream " << i << " of " << streams;
-        }
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    std::vector<Answer> expected;
+    for (const Request& r : requests) expected.push_back(answer(alone, {r}, {.dtype = dtype, .streams = 1, .capacity = 111})[0]);
+    EXPECT_NE(expected[0].ids, expected[4].ids) << "another sample of the same prompt is another answer";
+    for (const std::int64_t streams : {2, 5, 7}) {
+      const auto found = answer(together, requests, {.dtype = dtype, .streams = streams});
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        EXPECT_EQ(found[i].ids, expected[i].ids) << "stream " << i << " of " << streams;
+        EXPECT_EQ(bits(found[i].logprobs), bits(expected[i].logprobs)) << "stream " << i << " of " << streams;
       }
     }
   }
-}
-
-// Logits [T, V] of the row, decoded token by token from an empty cache.
-std::vector<float> decoded(TestModel& m, const std::vector<std::int32_t>& row, bool absorbed, Dtype dtype) {
-  const model::Decoding decoding{1, 1, static_cast<std::int64_t>(row.size()), dtype, absorbed};
-  std::vector<device::Buffer> caches;
-  auto executable = prepare(*m.device, *m.model, m.weights, m.model->decode(decoding), [&](device::Executable& e) {
-                      for (std::size_t i = 0; i < e.program().tensors.size(); ++i) {
-                        const program::Tensor& tensor = e.program().tensors[i];
-                        if (!tensor.name.starts_with("cache.") || tensor.role != program::Role::state) continue;
-                        caches.push_back(m.device->allocate(tensor.type.bytes()).value());
-                        e.bind(static_cast<program::TensorId>(i), caches.back());
-                      }
-                    }).value();
-  std::vector<float> logits;
-  for (std::size_t t = 0; t < row.size(); ++t) {
-    const auto write = [&](const char* name, std::vector<std::int32_t> values) {
-      executable.write(executable.program().find(name), std::span<const std::int32_t>(values)).value();
-    };
-    write("ids", {row[t]});
-    write("positions", {static_cast<std::int32_t>(t)});
-    write("slots", {0});
-    write("samples", {0, 1});
-    executable.run().value();
-    const auto values = executable.read<float>(executable.program().find("logits")).value();
-    logits.insert(logits.end(), values.begin(), values.end());
-  }
-  return logits;
-}
-
-TEST(Generator, AbsorbedDecodeStaysWithinItsBound) {
-  // The router decides by comparison: a last bit may send a token to another expert, which no bound on rounding covers. Here all layers are
-  // dense; with experts the log-probabilities below are compared.
-  TestModel m("", 1, {{"first_k_dense_replace", 2}});
-  const auto row = test_ids(70, 3);
-  for (const auto& [dtype, bound] : {std::pair{Dtype::f32, 1e-5}, std::pair{Dtype::bf16, 0.03}}) {
-    const Probe expected = probe(*m.device, *m.model, m.weights, {row}, {.dtype = dtype}).value();
-    EXPECT_EQ(bits(decoded(m, row, false, dtype)), bits(expected.logits));
-    const auto found = decoded(m, row, true, dtype);
-    double largest = 0, difference = 0;
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      largest = std::max(largest, std::abs(static_cast<double>(expected.logits[i])));
-      difference = std::max(difference, std::abs(static_cast<double>(found[i]) - static_cast<double>(expected.logits[i])));
-    }
-    EXPECT_LE(difference, bound * largest) << dtype_name(dtype);
-    EXPECT_GT(difference, 0) << "the two forms round differently; equal bits would mean that one was run twice";
-    RecordProperty(fmt::format("absorbed_{}", dtype_name(dtype)), fmt::format("{:.3g}", difference / largest));
-  }
-}
-
-TEST(Generator, AbsorbedPrefillAndDecodeAgreeWithTheExpanded) {
-  TestModel m;
-  const Request r = request(33, 12, 0);
-  const auto expanded = answer(m, {r}, {.streams = 1});
-  const auto absorbed = answer(m, {r}, {.absorbed = true, .streams = 1});
-  ASSERT_EQ(absorbed[0].ids, expanded[0].ids);
-  for (std::size_t i = 0; i < 12; ++i) EXPECT_NEAR(absorbed[0].logprobs[i], expanded[0].logprobs[i], 1e-3);
 }
 
 TEST(Generator, AnswersEndAtLengthEndTokenOrStop) {
