@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "serve/formats.h"
 #include "serve/frames.h"
 
 namespace godwit::serve {
@@ -16,8 +17,8 @@ namespace {
 
 class Worker {
  public:
-  Worker(infer::Engine& engine, const std::optional<text::Tokenizer>& tokenizer, int link)
-      : engine_(engine), tokenizer_(tokenizer), link_(link) {}
+  Worker(infer::Engine& engine, const std::optional<infer::GrammarVocabulary>& vocabulary, int link)
+      : engine_(engine), vocabulary_(vocabulary), link_(link) {}
 
   Result<void> run(const Ready& ready) {
     TRY(report(ready));
@@ -72,21 +73,26 @@ class Worker {
       return {};
     }
     Submit& submit = std::get<Submit>(order);
-    const Result<void> taken = engine_.submit(submit.ticket, std::move(submit.request.served));
+    const Result<void> taken = submit_to_engine(submit);
     if (taken.ok()) return report(Accepted{submit.ticket});
     return report(Refused{submit.ticket, taken.error().message});
   }
 
+  Result<void> submit_to_engine(Submit& submit) {
+    TRY_ASSIGN(submit.request.served.grammar, compile(submit.request.format, vocabulary_));
+    return engine_.submit(submit.ticket, std::move(submit.request.served));
+  }
+
   infer::Engine& engine_;
-  const std::optional<text::Tokenizer>& tokenizer_;
+  const std::optional<infer::GrammarVocabulary>& vocabulary_;
   int link_;
   FrameReader reader_;
 };
 
 }  // namespace
 
-Result<void> work(infer::Engine& engine, const Ready& ready, const std::optional<text::Tokenizer>& tokenizer, int link) {
-  return Worker(engine, tokenizer, link).run(ready);
+Result<void> work(infer::Engine& engine, const Ready& ready, const std::optional<infer::GrammarVocabulary>& vocabulary, int link) {
+  return Worker(engine, vocabulary, link).run(ready);
 }
 
 void tell_failure(const Error& error, int link) {

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "infer/answer_text.h"
+#include "serve/formats.h"
 #include "text/special_tokens.h"
 
 namespace godwit::serve {
@@ -102,6 +103,15 @@ Fault fit(const Generation& generation, const ServedModel& model, std::optional<
   return std::nullopt;
 }
 
+Fault check_format(const ChatRequest& request, const ServedModel& model) {
+  const auto grammar = compile(request.format, model.vocabulary);
+  if (!grammar.ok()) return ApiError{400, grammar.error().message, "response_format", "invalid_schema"};
+  if (*grammar && request.generation.ignore_eos) {
+    return ApiError{400, "ignore_eos and response_format cannot both be: an answer of a format has an end", "ignore_eos"};
+  }
+  return std::nullopt;
+}
+
 void add_choices(const EngineRequest& request, const Generation& generation, Preparation& preparation) {
   preparation.prompt_tokens += static_cast<std::int64_t>(request.served.request.prompt.size());
   for (std::int64_t choice = 0; choice < generation.n; ++choice) {
@@ -131,9 +141,7 @@ Fault prepare(const ChatRequest& request, const ServedModel& model, std::uint64_
   if (Fault fault = fill(generation, model, owner, made.served)) return fault;
   if (Fault fault = fit(generation, model, std::nullopt, "messages", inner)) return fault;
   if (request.thinking) made.served.think_end = model.tokenizer->token_id(text::think_end_token);
-  if (request.format.kind != Format::Kind::text) {
-    return ApiError{400, "response_format other than text is not supported by this server", "response_format", "unsupported_parameter"};
-  }
+  if (Fault fault = check_format(request, model)) return fault;
   add_choices(made, generation, preparation);
   return std::nullopt;
 }

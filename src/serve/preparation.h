@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "infer/engine.h"
+#include "infer/grammar.h"
 #include "serve/api_error.h"
 #include "serve/request_parser.h"
 #include "text/chat.h"
@@ -24,6 +25,7 @@ struct ServedModel {
   std::int64_t context = 0;  // prompt and answer together
   std::optional<text::Tokenizer> tokenizer;
   std::optional<text::ChatFormat> chat_format;
+  std::optional<infer::GrammarVocabulary> vocabulary;  // of the tokenizer
 };
 
 // What the engine is asked, as it can be sent to another process: the grammar as what it is compiled from.
