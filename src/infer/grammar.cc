@@ -69,7 +69,8 @@ class CallRules {
     }
     for (const text::Tool& tool : tools) {
       const std::string where = fmt::format("parameters of {}", tool.name);
-      TRY_ASSIGN(const Json schema, read_schema(tool.parameters.empty() ? R"({"type": "object", "additionalProperties": false})" : tool.parameters, where));
+      TRY_ASSIGN(const Json schema,
+                 read_schema(tool.parameters.empty() ? R"({"type": "object", "additionalProperties": false})" : tool.parameters, where));
       TRY_ASSIGN(const Rules::RuleId arguments, compile_schema(schema, where, common_, rules_));
       const Rules::StateId named = rules_.state(), before = rules_.state();
       rules_.branch(name, tool.name, named);

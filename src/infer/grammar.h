@@ -5,8 +5,9 @@
 // holds, and in which spelling of JSON: grammar/json_schema.h.
 //
 // A server keeps one GrammarVocabulary for its model and compiles before admission:
-//   TRY_ASSIGN(request.grammar, Grammar::json(schema, vocabulary));                          response_format json_schema; "" for json_object
-//   TRY_ASSIGN(request.grammar, Grammar::tool_calls(format, tools, parallel, vocabulary));   tool_choice required, or a named function
+//   TRY_ASSIGN(request.grammar, Grammar::json(schema, vocabulary));                          response_format json_schema; "" for
+//   json_object TRY_ASSIGN(request.grammar, Grammar::tool_calls(format, tools, parallel, vocabulary));   tool_choice required, or a named
+//   function
 #pragma once
 
 #include <cstdint>

@@ -63,7 +63,8 @@ Result<std::string> v3_1_tools(const std::vector<Tool>& tools) {
     text += fmt::format("\n### {}\nDescription: {}\n\nParameters: {}\n", tool.name, tool.description, spaced_json(parameters));
   }
   text += fmt::format(
-      "\nIMPORTANT: ALWAYS adhere to this exact format for tool use:\n{}\n\nWhere:\n- `tool_call_name` must be an exact match to one of the "
+      "\nIMPORTANT: ALWAYS adhere to this exact format for tool use:\n{}\n\nWhere:\n- `tool_call_name` must be an exact match to one of "
+      "the "
       "available tools\n- `tool_call_arguments` must be valid JSON that strictly follows the tool's Parameters Schema\n- For multiple tool "
       "calls, chain them directly without separators or spaces\n",
       v3_1_example());
@@ -73,7 +74,8 @@ Result<std::string> v3_1_tools(const std::vector<Tool>& tools) {
 Result<std::string> r1_tools(const std::vector<Tool>& tools) {
   std::string text = fmt::format(
       "You are a helpful assistant with tool calling capabilities. When a tool call is needed, you MUST use the following format to issue "
-      "the call:\n{}{}function{}FUNCTION_NAME\n```json\n{{\"param1\": \"value1\", \"param2\": \"value2\"}}\n```{}{}\n\nMake sure the JSON is "
+      "the call:\n{}{}function{}FUNCTION_NAME\n```json\n{{\"param1\": \"value1\", \"param2\": \"value2\"}}\n```{}{}\n\nMake sure the JSON "
+      "is "
       "valid.## Tools\n\n### Function\n\nYou have the following functions available:\n\n",
       tool_calls_begin_token, tool_call_begin_token, tool_separator_token, tool_call_end_token, tool_calls_end_token);
   for (const Tool& tool : tools) {

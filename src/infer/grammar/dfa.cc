@@ -135,8 +135,7 @@ std::optional<Dfa> product(const Dfa& a, const Dfa& b, bool b_excludes) {
     if (pairs.size() > Dfa::states_max) return std::nullopt;
     const auto [from_a, from_b] = pairs[i];
     for (std::size_t byte = 0; byte < 256; ++byte) {
-      const std::int32_t next =
-          intern({a.states[from_a].next[byte], from_b == Dfa::none ? Dfa::none : b.states[from_b].next[byte]});
+      const std::int32_t next = intern({a.states[from_a].next[byte], from_b == Dfa::none ? Dfa::none : b.states[from_b].next[byte]});
       result.states[i].next[byte] = next;
     }
   }

@@ -178,9 +178,8 @@ class SchemaCompiler {
     for (const Json& value : values) {
       const std::string type(schema_type(value));
       if (const Json* allowed = schema.find("type")) {
-        const bool fits = std::ranges::any_of(*allowed, [&](const Json& name) {
-          return name.string() == type || (type == "integer" && name.string() == "number");
-        });
+        const bool fits = std::ranges::any_of(
+            *allowed, [&](const Json& name) { return name.string() == type || (type == "integer" && name.string() == "number"); });
         if (!fits) continue;
       }
       const auto words = keywords().find(type == "integer" ? "number" : type);
@@ -399,7 +398,8 @@ class SchemaCompiler {
       rules_.on(colon, ' ', ' ', before_value);
       rules_.call(before_value, value, after);
     };
-    StateId must = first;
+    StateId must = rules_.state();
+    rules_.skip(first, must);
     for (std::size_t i = 0; i <= list.size() && !rules_.full(); ++i) {
       const bool more = i < list.size();
       const StateId after = rules_.state(), next = rules_.state(), name_end = rules_.state();

@@ -2,7 +2,8 @@
 //
 // Held exactly: type (also lists), enum, const, properties, required, additionalProperties, items, prefixItems, minItems, maxItems,
 // minLength, maxLength, pattern, format (pattern.h), minimum, maximum, exclusiveMinimum, exclusiveMaximum (number_range.h), anyOf, oneOf
-// whose branches exclude one another, allOf, $ref within the schema, nullable. Annotations are ignored. Any other keyword is an input error.
+// whose branches exclude one another, allOf, $ref within the schema, nullable. Annotations are ignored. Any other keyword is an input
+// error.
 //
 // An answer is spelled in one of the ways JSON has:
 //   - members come in the order of `properties`, then the others that are required, then others; a name spelled by the schema, an enum's

@@ -27,8 +27,10 @@ CodePoints ranges(std::vector<CodePoints::Range> list) {
 // \d, \w and \s as ECMA 262 has them without the flag u.
 std::optional<CodePoints> class_escape(char c) {
   switch (c) {
-    case 'd': return ranges({{'0', '9'}});
-    case 'w': return ranges({{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}});
+    case 'd':
+      return ranges({{'0', '9'}});
+    case 'w':
+      return ranges({{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}});
     case 's':
       return ranges({{'\t', '\r'},
                      {' ', ' '},
@@ -42,8 +44,10 @@ std::optional<CodePoints> class_escape(char c) {
                      {0xFEFF, 0xFEFF}});
     case 'D':
     case 'W':
-    case 'S': return class_escape(static_cast<char>(c - 'A' + 'a'))->complement();
-    default: return std::nullopt;
+    case 'S':
+      return class_escape(static_cast<char>(c - 'A' + 'a'))->complement();
+    default:
+      return std::nullopt;
   }
 }
 
@@ -67,9 +71,7 @@ class PatternParser {
  private:
   using StateId = Nfa::StateId;
 
-  Error unknown(std::string_view what) const {
-    return input_error("{} at character {} of '{}' is not supported", what, at_, pattern_);
-  }
+  Error unknown(std::string_view what) const { return input_error("{} at character {} of '{}' is not supported", what, at_, pattern_); }
   Error too_large() const { return input_error("the automaton of '{}' would be too large", pattern_); }
 
   bool take(char c) {
@@ -309,14 +311,13 @@ class PatternParser {
 // Days that exist, leap years by the Gregorian rule, no year 0.
 std::string date_pattern() {
   const std::string_view year = "([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)";
-  const std::string_view leap =
-      "([0-9]{2}(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00)";
+  const std::string_view leap = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00)";
   return fmt::format(
-      "({0}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|{1}-02-29)", year, leap);
+      "({0}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|{1}-02-29)", year,
+      leap);
 }
 
-constexpr std::string_view time_pattern =
-    "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])";
+constexpr std::string_view time_pattern = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])";
 
 }  // namespace
 

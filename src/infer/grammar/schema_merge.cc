@@ -15,18 +15,56 @@ constexpr std::size_t depth_max = 64;
 constexpr std::size_t made_max = std::size_t{32} << 20;
 
 bool is_annotation(std::string_view key) {
-  static constexpr std::array<std::string_view, 21> known{
-      "title",       "description", "default",  "examples", "example",  "$schema",         "$id",
-      "id",          "$comment",    "$defs",    "definitions", "deprecated", "readOnly", "writeOnly",
-      "contentEncoding", "contentMediaType", "discriminator", "xml", "externalDocs", "$anchor", "strict"};
+  static constexpr std::array<std::string_view, 21> known{"title",
+                                                          "description",
+                                                          "default",
+                                                          "examples",
+                                                          "example",
+                                                          "$schema",
+                                                          "$id",
+                                                          "id",
+                                                          "$comment",
+                                                          "$defs",
+                                                          "definitions",
+                                                          "deprecated",
+                                                          "readOnly",
+                                                          "writeOnly",
+                                                          "contentEncoding",
+                                                          "contentMediaType",
+                                                          "discriminator",
+                                                          "xml",
+                                                          "externalDocs",
+                                                          "$anchor",
+                                                          "strict"};
   return key.starts_with("x-") || std::ranges::find(known, key) != known.end();
 }
 
 bool is_known(std::string_view key) {
-  static constexpr std::array<std::string_view, 25> known{
-      "$ref",      "allOf",     "anyOf",     "oneOf",     "type",    "nullable", "enum",    "const",   "properties",
-      "required",  "additionalProperties", "items", "prefixItems", "minItems", "maxItems", "minLength", "maxLength", "pattern",
-      "format",    "minimum",   "maximum",   "exclusiveMinimum", "exclusiveMaximum", "uniqueItems", "minProperties"};
+  static constexpr std::array<std::string_view, 25> known{"$ref",
+                                                          "allOf",
+                                                          "anyOf",
+                                                          "oneOf",
+                                                          "type",
+                                                          "nullable",
+                                                          "enum",
+                                                          "const",
+                                                          "properties",
+                                                          "required",
+                                                          "additionalProperties",
+                                                          "items",
+                                                          "prefixItems",
+                                                          "minItems",
+                                                          "maxItems",
+                                                          "minLength",
+                                                          "maxLength",
+                                                          "pattern",
+                                                          "format",
+                                                          "minimum",
+                                                          "maximum",
+                                                          "exclusiveMinimum",
+                                                          "exclusiveMaximum",
+                                                          "uniqueItems",
+                                                          "minProperties"};
   return std::ranges::find(known, key) != known.end();
 }
 
@@ -154,7 +192,8 @@ Result<const Json*> SchemaMerger::target(const Json& ref, std::string_view place
     }
     path.remove_prefix(end);
     const Json* next = at->find(key);
-    if (next == nullptr && at->is_array() && !key.empty() && key.size() < 6 && std::ranges::all_of(key, [](char c) { return c >= '0' && c <= '9'; })) {
+    if (next == nullptr && at->is_array() && !key.empty() && key.size() < 6 &&
+        std::ranges::all_of(key, [](char c) { return c >= '0' && c <= '9'; })) {
       const auto index = static_cast<std::size_t>(std::stoul(key));
       if (index < at->size()) next = &(*at)[index];
     }
@@ -177,7 +216,8 @@ Result<Json> SchemaMerger::normal(const Json& schema, const std::string& place) 
 Result<Json> SchemaMerger::normal_at(const Json& schema, const std::string& place, std::size_t depth) {
   if (depth > depth_max) return input_error("{}: {}: $ref and allOf lead on for more than {} steps", name_, place, depth_max);
   if (schema.is_boolean()) return schema;
-  if (!schema.is_object()) return input_error("{}: {} is no schema: it is of type {}", name_, place.empty() ? "it" : place, schema.type_name());
+  if (!schema.is_object())
+    return input_error("{}: {} is no schema: it is of type {}", name_, place.empty() ? "it" : place, schema.type_name());
   Json result = Json::object();
   for (const auto& [key, value] : schema.items()) {
     if (is_annotation(key)) continue;
@@ -279,7 +319,8 @@ Result<void> SchemaMerger::merge_object(const Json& a, const Json& b, Json& merg
       }
     }
     merged.add("properties", std::move(properties));
-    merged.add("additionalProperties", conjunction(a.value("additionalProperties", Json(true)), b.value("additionalProperties", Json(true))));
+    merged.add("additionalProperties",
+               conjunction(a.value("additionalProperties", Json(true)), b.value("additionalProperties", Json(true))));
   }
   if (a.contains("required") && b.contains("required")) {
     Json required = a["required"];
@@ -294,7 +335,8 @@ Result<void> SchemaMerger::merge_object(const Json& a, const Json& b, Json& merg
 Result<void> SchemaMerger::merge_array(const Json& a, const Json& b, Json& merged, const std::string& place) const {
   if (!a.contains("items") && !a.contains("prefixItems")) return {};
   if (!b.contains("items") && !b.contains("prefixItems")) return {};
-  if (a.contains("prefixItems") || b.contains("prefixItems")) return error(place, "prefixItems", "is not merged with another list of items");
+  if (a.contains("prefixItems") || b.contains("prefixItems"))
+    return error(place, "prefixItems", "is not merged with another list of items");
   merged.add("items", conjunction(a["items"], b["items"]));
   return {};
 }
@@ -309,10 +351,11 @@ Result<void> SchemaMerger::check_one_of(const Json& branches, const std::string&
     for (std::size_t j = i + 1; j < normals.size(); ++j) {
       TRY_ASSIGN(const bool apart, exclude_each_other(normals[i], normals[j], place, depth + 1));
       if (apart) continue;
-      return error(place, "oneOf",
-                   fmt::format("branches {} and {} may both hold: they must differ by type, or by const or enum of a required property; use "
-                               "anyOf where that does not matter",
-                               i, j));
+      return error(
+          place, "oneOf",
+          fmt::format("branches {} and {} may both hold: they must differ by type, or by const or enum of a required property; use "
+                      "anyOf where that does not matter",
+                      i, j));
     }
   }
   return {};

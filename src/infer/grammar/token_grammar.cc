@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "infer/grammar/characters_of_json.h"
 #include "infer/grammar/configurations.h"
 
 namespace godwit::infer {
@@ -41,6 +42,30 @@ void write_bytes(const Mask& mask, std::span<std::uint8_t> bytes) {
   const std::size_t whole = std::min(mask.size(), bytes.size() / 8);
   for (std::size_t i = 0; i < whole; ++i) std::memcpy(&bytes[i * 8], table[mask[i]].data(), 8);
   for (std::size_t i = whole * 8; i < bytes.size(); ++i) bytes[i] = i / 8 < mask.size() ? (mask[i / 8] >> (i % 8)) & 1 : 0;
+}
+
+// Every character that a JSON string holds as it is leads back to where it came: then plain tokens may follow, and need no walk.
+bool returns_after_characters(Configurations& configurations, Configurations::Id id) {
+  bool returns = true;
+  for (const auto& [low, high] : {std::pair(0x20u, 0x21u), std::pair(0x23u, 0x5Bu), std::pair(0x5Du, CodePoints::last)}) {
+    utf8_ranges(low, high, [&](std::span<const ByteRange> character) {
+      std::vector<Configurations::Id> at{id};
+      for (const ByteRange& bytes : character) {
+        std::vector<Configurations::Id> next;
+        for (const Configurations::Id from : at) {
+          for (unsigned byte = bytes.low; returns && byte <= bytes.high; ++byte) {
+            const Configurations::Id to = configurations.step(from, static_cast<Symbol>(byte));
+            if (std::ranges::find(next, to) == next.end()) next.push_back(to);
+            returns = to != Configurations::dead && next.size() <= 4;
+          }
+        }
+        at = std::move(next);
+      }
+      returns = returns && at == std::vector{id};
+    });
+    if (!returns) break;
+  }
+  return returns;
 }
 
 class TokenGrammar : public Grammar, public std::enable_shared_from_this<TokenGrammar> {
@@ -111,9 +136,15 @@ class TokenGrammar : public Grammar, public std::enable_shared_from_this<TokenGr
     const auto allow = [&](std::int32_t id) { mask[static_cast<std::size_t>(id) / 8] |= static_cast<std::uint8_t>(1 << (id % 8)); };
     std::vector<Configurations::Id> path(trie_->depth_max() + 1u, Configurations::dead);
     path[0] = place.id;
+    const bool in_text = returns_after_characters(place.followed->configurations, place.id);
+    if (in_text) std::ranges::for_each(trie_->plain(), allow);
     const std::vector<TokenTrie::Node>& nodes = trie_->nodes();
     for (std::size_t i = 0; i < nodes.size();) {
       const TokenTrie::Node& node = nodes[i];
+      if (in_text && node.only_plain) {
+        i = node.end;
+        continue;
+      }
       if (place.followed->configurations.full()) renew(place.followed, std::span(path).first(node.depth));
       const Configurations::Id next = place.followed->configurations.step(path[node.depth - 1u], node.byte);
       if (next == Configurations::dead) {

@@ -3,11 +3,19 @@
 #include <algorithm>
 #include <utility>
 
+#include "text/utf8.h"
+
 namespace godwit::infer {
 namespace {
 
 // No sensible token is longer; one that is cannot be chosen.
 constexpr std::size_t token_bytes_max = 1024;
+
+bool is_plain(std::string_view bytes) {
+  const bool as_they_are =
+      std::ranges::none_of(bytes, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == '"' || c == '\\'; });
+  return as_they_are && text::valid_run_end(bytes, 0) == bytes.size();
+}
 
 }  // namespace
 
@@ -27,6 +35,8 @@ TokenTrie::TokenTrie(text::Tokenizer tokenizer)
     for (; path.size() > depth; path.pop_back()) nodes_[path.back()].end = static_cast<std::uint32_t>(nodes_.size());
   };
   for (const auto& [bytes, id] : tokens) {
+    const bool plain = is_plain(bytes);
+    if (plain) plain_.push_back(id);
     if (bytes == last) {
       same_bytes_[id] = std::exchange(nodes_[path.back()].id, id);
       continue;
@@ -34,7 +44,10 @@ TokenTrie::TokenTrie(text::Tokenizer tokenizer)
     close(static_cast<std::size_t>(std::ranges::mismatch(bytes, last).in1 - bytes.begin()));
     for (std::size_t i = path.size(); i < bytes.size(); ++i) {
       path.push_back(static_cast<std::uint32_t>(nodes_.size()));
-      nodes_.push_back({0, -1, static_cast<std::uint16_t>(i + 1), static_cast<std::uint8_t>(bytes[i])});
+      nodes_.push_back({0, -1, static_cast<std::uint16_t>(i + 1), static_cast<std::uint8_t>(bytes[i]), true});
+    }
+    if (!plain) {
+      for (const std::uint32_t node : path) nodes_[node].only_plain = false;
     }
     nodes_[path.back()].id = id;
     depth_max_ = std::max(depth_max_, static_cast<std::uint16_t>(bytes.size()));
