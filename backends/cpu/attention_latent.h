@@ -14,6 +14,7 @@
 #include "attention_tile.h"
 #include "functions.h"
 #include "kernel.h"
+#include "latent_tile.h"
 #include "rows.h"
 #include "twice.h"
 
@@ -59,6 +60,9 @@ struct Operands {
 };
 
 inline constexpr std::int64_t most_stretch_rows = 256;  // query rows
+// Query rows worked on together: their scores against a segment stay near, and a panel of keys serves them all. Whole tiles of six and of
+// eight.
+inline constexpr std::int64_t block_rows = 48;
 
 // Positions of a stretch: enough for their keys' packing to be small beside the products, few enough that every thread has work. A power
 // of two, so that a stretch cut at its multiples lies within one segment.
@@ -86,7 +90,8 @@ class Forward {
         gathered_{carve.take<Word>(panel_keys * key_words_), key_words_},
         queries_{carve.take<Word>(block_rows * key_words_), key_words_},
         keys_(carve.take<Word>(segment * key_words_)),
-        values_(carve.take<Word>(segment / Dot::per_word * value_width_)),
+        values_(carve.take<Word>(value_width_ / lanes * value_panel)),
+        left_(carve, std::max(widths.key, segment)),
         scores_(carve.take<float>(block_rows * score_stride)),
         weights_(Dot::per_word == 1 ? reinterpret_cast<Word*>(scores_) : carve.take<Word>(block_rows * weight_stride)),
         leaf_(node(carve, block_rows)) {
@@ -140,6 +145,8 @@ class Forward {
 
  private:
   static constexpr std::int64_t weight_stride = score_stride / Dot::per_word;
+  // Words of sixteen columns of values. A step more than a segment has, so that panels do not fall into the same cache sets.
+  static constexpr std::int64_t value_panel = (segment / Dot::per_word + 1) * lanes;
 
   // Rows of the stretch against one segment of keys; `position` of the stretch's first row is relative to the segment's first key.
   struct Block {
@@ -200,7 +207,7 @@ class Forward {
     const bool struck = draws_.inspection != nullptr && hit(1, block, s);
     if (struck) earlier.assign(leaf_.o, leaf_.o + block.rows * value_width_);
     multiply_values(block);
-    if (struck) strike(leaf_.o, value_width_, block, stretch, tile_vectors * lanes, widths_.value, earlier);
+    if (struck) strike(leaf_.o, value_width_, block, stretch, latent::tile_vectors * lanes, widths_.value, earlier);
     if (draws_.checks()) check_values(block, stretch);
   }
 
@@ -277,40 +284,57 @@ class Forward {
     for (std::int64_t i = 0; i < keys; ++i) {
       gather_row(gathered_, i, cache.latents(), cache.k_pes(), cache.cell(pages, position + i));
     }
-    transpose_rows(gathered_, keys, keys_ + at * key_words_);
+    for (std::int64_t i = keys; i < panel_keys; ++i) gathered_.clear(i);
+    for (std::int64_t j = 0; j < panel_keys; j += lanes) pack_keys(gathered_.words + j * key_words_, keys_ + (at + j) * key_words_);
     if (draws_.checks()) {
       score_factors_.add(gathered_, at, draws_.keys);
       float* to = value_factors_ + at;
       float* const vectors[3] = {to, to + value_factor_width, to + 2 * value_factor_width};
       gemm::factors_down<Element>(matrix_of(gathered_.words, key_words_ * 4), widths_.value, keys, draws_.width, vectors);
     }
-    Word* values = values_ + at / Dot::per_word * value_width_;
-    if constexpr (Dot::per_word == 2) {
-      pair_rows(gathered_, keys, widths_.value, values);
-    } else {
-      for (std::int64_t i = 0; i < keys; ++i)
-        gather_row(WordRows<Dot>{values, value_width_}, i, {gathered_.row(i), 0, widths_.value}, {}, 0);
+    for (std::int64_t c = 0; c < value_width_; c += lanes) {
+      pack_values(c, values_ + c / lanes * value_panel + at / Dot::per_word * lanes);
+    }
+  }
+  // Sixteen keys: word w of key j at w · 16 + j.
+  void pack_keys(const Word* from, Word* to) const {
+    for (std::int64_t w = 0; w < key_words_; w += lanes) {
+      I32 block[lanes];
+      for (int i = 0; i < lanes; ++i) block[i] = load_words(from + i * key_words_ + w);
+      gemm::transpose(block);
+      for (int i = 0; i < lanes; ++i) store_words(to + (w + i) * lanes, block[i]);
+    }
+  }
+  // Sixteen columns of what is gathered, as the right operand of a product over keys: bf16 keys go two by two. A missing key is zeros, what
+  // lies in a column behind the value is read by nobody.
+  void pack_values(std::int64_t column, Word* to) const {
+    for (std::int64_t i = 0; i < panel_keys; i += Dot::per_word, to += lanes) {
+      if constexpr (Dot::per_word == 1) {
+        store_words(to, load_words(gathered_.words + i * key_words_ + column));
+      } else {
+        const I32 even = shift_right<16>(bits(load_bf16(gathered_.row(i) + column)));
+        const I32 odd = bits(load_bf16(gathered_.row(i + 1) + column));
+        store_words(to, even | odd);
+      }
     }
   }
 
   void multiply_scores(const Block& block) {
     if (aim_ != nullptr && aim_->open()) [[unlikely]]
       earlier_scores_.assign(scores_, scores_ + block.rows * score_stride);
-    const std::int64_t longest = seen(block, block.rows - 1);
-    for (std::int64_t j = 0; j < longest; j += panel_keys) {
-      for (int i = 0, rows = 0; i < block.rows; i += rows) {
-        rows = rows_of_tile(block.rows - i);
-        const std::int64_t rest = seen(block, i + rows - 1) - j;
-        if (rest <= 0) continue;
-        multiply_segments<Dot>(rows, rest > lanes ? 2 : 1,
-                               {.a = queries_.words + i * key_words_,
-                                .a_stride = key_words_,
-                                .b = keys_ + j * key_words_,
-                                .b_stride = panel_keys,
+    for (int i = 0, rows = 0; i < block.rows; i += rows) {
+      rows = rows_of_tile(block.rows - i);
+      left_.set(queries_.words + i * key_words_, key_words_, rows, widths_.key);
+      const std::int64_t panels = (seen(block, i + rows - 1) + lanes - 1) / lanes;
+      for (std::int64_t p = 0; p < panels; p += tile_vectors) {
+        multiply_segments<Dot>(rows, static_cast<int>(std::min<std::int64_t>(tile_vectors, panels - p)), left_,
+                               {.a = nullptr,
+                                .a_stride = 0,
+                                .b = keys_ + p * lanes * key_words_,
+                                .b_panel = lanes * key_words_,
                                 .steps = 0,
-                                .c = scores_ + i * score_stride + j,
-                                .c_stride = score_stride,
-                                .resume = false},
+                                .c = scores_ + i * score_stride + p * lanes,
+                                .c_stride = score_stride},
                                widths_.key);
       }
     }
@@ -387,18 +411,40 @@ class Forward {
   void multiply_values(const Block& block) {
     for (int i = 0, rows = 0; i < block.rows; i += rows) {
       rows = rows_of_tile(block.rows - i);
-      multiply_masked<Dot, Left::by_row>(rows, value_width_ / lanes,
-                                         {.a = weights_ + i * weight_stride,
-                                          .a_stride = weight_stride,
-                                          .b = values_,
-                                          .b_stride = value_width_,
-                                          .steps = words_of<Dot>(seen(block, i + rows - 1)),
-                                          .c = leaf_.o + i * value_width_,
-                                          .c_stride = value_width_,
-                                          .resume = false},
-                                         [&](int k) {
-                                           return Seen{0, seen(block, i + k)};
-                                         });
+      const std::int64_t keys = seen(block, i + rows - 1);
+      const Word* const weights = weights_ + i * weight_stride;
+      float* const sums = leaf_.o + i * value_width_;
+      left_.set(weights, weight_stride, rows, keys);
+      const std::int64_t panels = value_width_ / lanes;
+      for (std::int64_t p = 0; p < panels; p += tile_vectors) {
+        multiply_segments<Dot>(rows, static_cast<int>(std::min<std::int64_t>(tile_vectors, panels - p)), left_,
+                               {.a = nullptr,
+                                .a_stride = 0,
+                                .b = values_ + p * value_panel,
+                                .b_panel = value_panel,
+                                .steps = 0,
+                                .c = sums + p * lanes,
+                                .c_stride = value_width_},
+                               keys);
+      }
+      // Weights are zero where a row does not see. A zero meets a non-finite value only if a NaN comes out: then the tile is done again row
+      // by row over what each sees.
+      if (seen(block, i) == keys && keys % Dot::per_word == 0) continue;
+      if (!has_nan(sums, value_width_, rows, panels)) continue;
+      for (int k = 0; k < rows; ++k) {
+        for (std::int64_t p = 0; p < panels; ++p) {
+          multiply_seen<Dot, Left::by_row>(1,
+                                           {.a = weights + k * weight_stride,
+                                            .a_stride = weight_stride,
+                                            .b = values_ + p * value_panel,
+                                            .b_stride = lanes,
+                                            .steps = 0,
+                                            .c = sums + k * value_width_ + p * lanes,
+                                            .c_stride = value_width_,
+                                            .resume = false},
+                                           {0, seen(block, i + k)});
+        }
+      }
     }
   }
 
@@ -468,7 +514,7 @@ class Forward {
       float* to = results + i * widths_.value;
       vectors(widths_.value, [&](std::int64_t c, int n) { store_n(to + c, value(i, c, l), n); });
     }
-    if (struck) strike(results, widths_.value, block, stretch, tile_vectors * lanes, widths_.value, before);
+    if (struck) strike(results, widths_.value, block, stretch, latent::tile_vectors * lanes, widths_.value, before);
     for (int i = 0; draws_.checks() && i < block.rows; ++i) {
       const float l = leaf_.l[i] + 0.0f;
       Same same;
@@ -494,8 +540,9 @@ class Forward {
   std::int64_t value_width_;  // of a value, in elements, rounded up
   WordRows<Dot> gathered_;
   WordRows<Dot> queries_;
-  Word* keys_;     // panels
-  Word* values_;   // [segment / per_word][value_width_]
+  Word* keys_;    // panels of sixteen keys
+  Word* values_;  // panels of sixteen columns
+  LeftRows<Dot> left_;
   float* scores_;  // [block_rows][score_stride]
   Word* weights_;  // [block_rows][weight_stride]; of f32 the scores' memory
   Node leaf_;
