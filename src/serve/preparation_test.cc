@@ -101,8 +101,8 @@ TEST(Preparation, TokensGoThereAndBack) {
   TokenizeRequest request;
   request.content = std::string("ab");
   ASSERT_FALSE(tokenize(request, served, answer).has_value());
-  EXPECT_EQ(answer, R"({"tokens":[100,101],"count":2,"max_model_len":64})");
-  ASSERT_FALSE(detokenize({.model = "", .tokens = {100, 101, 258}}, served, answer).has_value());
+  EXPECT_EQ(answer, R"({"tokens":[67,68],"count":2,"max_model_len":64})");
+  ASSERT_FALSE(detokenize({.model = "", .tokens = {67, 68, 225}}, served, answer).has_value());
   EXPECT_EQ(answer, "{\"prompt\":\"ab\xEF\xBF\xBD\",\"content\":\"ab\xEF\xBF\xBD\"}");
   EXPECT_TRUE(detokenize({.model = "", .tokens = {320}}, served, answer).has_value());
 }
