@@ -22,7 +22,7 @@ Result<Json> read_schema(std::string_view schema, std::string_view name) {
 class CallRules {
  public:
   CallRules(text::ChatFormat format, const text::Tokenizer& tokenizer, Rules& rules)
-      : v3_1_(format == text::ChatFormat::v3_1), tokenizer_(tokenizer), rules_(rules), common_(add_common_rules(rules)) {}
+      : v3_1_(format == text::ChatFormat::v3_1), tokenizer_(tokenizer), rules_(rules), common_(add_common_rules(rules, work_)) {}
 
   Result<Rules::RuleId> add(std::span<const text::Tool> tools, bool parallel) {
     const Rules::RuleId root = rules_.rule();
@@ -71,7 +71,7 @@ class CallRules {
       const std::string where = fmt::format("parameters of {}", tool.name);
       TRY_ASSIGN(const Json schema,
                  read_schema(tool.parameters.empty() ? R"({"type": "object", "additionalProperties": false})" : tool.parameters, where));
-      TRY_ASSIGN(const Rules::RuleId arguments, compile_schema(schema, where, common_, rules_));
+      TRY_ASSIGN(const Rules::RuleId arguments, compile_schema(schema, where, common_, rules_, work_));
       const Rules::StateId named = rules_.state(), before = rules_.state();
       rules_.branch(name, tool.name, named);
       if (v3_1_) {
@@ -90,6 +90,7 @@ class CallRules {
   bool v3_1_;
   const text::Tokenizer& tokenizer_;
   Rules& rules_;
+  Work work_;
   CommonRules common_;
   std::vector<std::int32_t> controls_;
 };
@@ -101,8 +102,9 @@ GrammarVocabulary::GrammarVocabulary(const text::Tokenizer& tokenizer) : trie_(s
 Result<std::shared_ptr<const Grammar>> Grammar::json(std::string_view schema, const GrammarVocabulary& vocabulary) {
   TRY_ASSIGN(const Json json, read_schema(schema.empty() ? R"({"type": "object"})" : schema, "schema"));
   Rules rules;
-  const CommonRules common = add_common_rules(rules);
-  TRY_ASSIGN(const Rules::RuleId value, compile_schema(json, "schema", common, rules));
+  Work work;
+  const CommonRules common = add_common_rules(rules, work);
+  TRY_ASSIGN(const Rules::RuleId value, compile_schema(json, "schema", common, rules, work));
   // Models begin with a blank or with the new lines they learned to write after </think>.
   const Rules::RuleId root = rules.rule();
   const Rules::StateId one = rules.state(), begin = rules.state(), end = rules.state();

@@ -356,6 +356,10 @@ TEST(Grammar, HostileSchemasAreRefusedQuickly) {
     doubling += fmt::format(R"("d{0}":{{"allOf":[{{"$ref":"#/$defs/d{1}"}},{{"$ref":"#/$defs/d{1}"}}]}},)", i, i + 1);
   }
   EXPECT_NE(refusal(doubling + R"("d40":{"type":"object","properties":{"a":{"type":"integer"}}}}})"), "accepted");
+  // Many, each of which is dear.
+  std::string patterns = R"({"prefixItems":[)";
+  for (int i = 0; i < 1500; ++i) patterns += fmt::format(R"~({{"pattern":"^(a|b){{0,400}}{}$"}},)~", i);
+  EXPECT_NE(refusal(patterns + "{}]}"), "accepted");
   // Either way, but soon.
   std::string product = R"({"allOf":[)";
   for (int i = 0; i < 20; ++i) product += R"({"anyOf":[{"minimum":1},{"maximum":2},{"minimum":3}]},)";

@@ -87,9 +87,10 @@ inline std::string why_invalid(const Json& value, const Json& schema, const Json
     if (schema.contains("minLength") && length < number("minLength")) return "minLength";
     if (schema.contains("maxLength") && length > number("maxLength")) return "maxLength";
     // Patterns are judged by their own cases above; here, that what was spelled is what was meant.
+    Work work;
     const std::string spelled = write_json(value).substr(1, write_json(value).size() - 2);
-    if (schema.contains("pattern") && !pattern_strings(schema["pattern"].string())->matches(spelled)) return "pattern";
-    if (schema.contains("format") && !format_strings(schema["format"].string())->matches(spelled)) return "format";
+    if (schema.contains("pattern") && !pattern_strings(schema["pattern"].string(), work)->matches(spelled)) return "pattern";
+    if (schema.contains("format") && !format_strings(schema["format"].string(), work)->matches(spelled)) return "format";
   }
   return "";
 }

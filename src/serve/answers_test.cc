@@ -23,8 +23,12 @@ AnswerHead head() {
 }
 
 infer::ServedEvent event(const ServedModel& served, std::string_view token, std::string text, bool thinking = false) {
-  return {
-      .ticket = 1, .id = *served.tokenizer->token_id(token), .logprob = -0.5f, .top = {}, .text = std::move(text), .thinking = thinking};
+  infer::ServedEvent made;
+  made.id = *served.tokenizer->token_id(token);
+  made.logprob = -0.5f;
+  made.text = std::move(text);
+  made.thinking = thinking;
+  return made;
 }
 
 TEST(ChatAnswers, DeltasHaveBothContents) {

@@ -52,14 +52,15 @@ TEST(EngineMessages, ARequestArrivesAsItWas) {
 
 TEST(EngineMessages, AStepArrivesAsItWas) {
   Stepped stepped;
-  stepped.events.push_back({.ticket = 3,
-                            .id = 9,
-                            .logprob = -0.1f,
-                            .top = {{1, -2.5f}, {2, -0x1.fffffep3f}},
-                            .text = "\xEF\xBF\xBD",
-                            .thinking = true,
-                            .cached = 64});
-  stepped.events.push_back({.ticket = 4, .id = 1, .logprob = -1, .finish = infer::Finish::length});
+  infer::ServedEvent& thought = stepped.events.emplace_back();
+  thought.ticket = 3;
+  thought.id = 9;
+  thought.logprob = -0.1f;
+  thought.top = {{1, -2.5f}, {2, -0x1.fffffep3f}};
+  thought.text = "\xEF\xBF\xBD";
+  thought.thinking = true;
+  thought.cached = 64;
+  stepped.events.emplace_back().finish = infer::Finish::length;
   stepped.facts = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
   const std::string text = encode(Report(stepped));
   const Report report = decode_report(text).value();
@@ -109,13 +110,13 @@ class CountingEngine final : public infer::Engine {
   Result<std::vector<infer::ServedEvent>> step() override {
     if (live_.contains(666)) return world_error("the device is on fire");
     std::vector<infer::ServedEvent> events;
-    std::erase_if(live_, [&](auto& entry) {
-      auto& [ticket, given] = entry;
-      infer::ServedEvent event{.ticket = ticket, .id = ++given};
+    for (auto& [ticket, given] : live_) {
+      infer::ServedEvent& event = events.emplace_back();
+      event.ticket = ticket;
+      event.id = ++given;
       if (given == 3) event.finish = infer::Finish::length;
-      events.push_back(event);
-      return given == 3;
-    });
+    }
+    std::erase_if(live_, [](const auto& entry) { return entry.second == 3; });
     return events;
   }
   infer::EngineFacts facts() const override { return {}; }
@@ -132,11 +133,11 @@ class Server {
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     link_ = pair[0];
     worker_ = std::thread([this, other = pair[1]] {
-      result_ = work(engine_, {.digest = "d", .dtype = "f32", .context = 8}, std::nullopt, other);
+      result_ = work(engine_, {.digest = "d", .dtype = "f32", .context = 8, .unconfined = {}}, std::nullopt, other);
       close(other);
     });
   }
-  ~Server() { leave(); }
+  ~Server() { (void)leave(); }
   Result<void> leave() {
     if (link_ >= 0) shutdown(link_, SHUT_WR);
     if (worker_.joinable()) worker_.join();

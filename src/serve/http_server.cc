@@ -7,7 +7,6 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/status.hpp>
 #include <boost/beast/http/string_body.hpp>
@@ -28,6 +27,8 @@ using boost::asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr std::size_t read_bytes = 16 << 10;
+// Where little is expected: a client that is being answered, or asks nothing, says nothing.
+constexpr std::size_t quiet_read_bytes = 1 << 10;
 // Of requests sent before the one in work is answered; beyond, nothing is read until it is.
 constexpr std::size_t pipelined_bytes_max = 64 << 10;
 // A body below this is not worth counting against the budget of all.
@@ -155,13 +156,11 @@ class Connection : public Exchange, public std::enable_shared_from_this<Connecti
     if (phase_ == Phase::closed) return;
     // A client that says it will send no more counts as gone: one that still listens cannot be told from one that left.
     if (error) return leave();
-    buffer_.commit(count);
+    if (phase_ == Phase::lingering) return read();
+    came_.append(space_.data(), count);
     switch (phase_) {
-      case Phase::lingering:
-        buffer_.consume(buffer_.size());
-        return read();
       case Phase::answering:
-        if (buffer_.size() < pipelined_bytes_max) read();
+        if (came_.size() < pipelined_bytes_max) read();
         return;
       default:
         return parse();
@@ -188,16 +187,16 @@ class Connection : public Exchange, public std::enable_shared_from_this<Connecti
     phase_ = Phase::waiting;
     // The first request of a connection is due at once: whoever connects and says nothing is in the way.
     deadline_ = monotonic_seconds() + (answered_any_ ? server_->options.idle_s : server_->options.header_s);
-    if (buffer_.size() > 0) return parse();
-    buffer_ = boost::beast::flat_buffer();
+    if (!came_.empty()) return parse();
     read();
   }
 
   void read() {
     if (reading_) return;
     reading_ = true;
-    // Whoever waits needs little room: a client that is being answered says nothing.
-    read_some(buffer_.prepare(phase_ == Phase::answering || phase_ == Phase::waiting ? 512 : read_bytes));
+    const bool quiet = phase_ == Phase::answering || phase_ == Phase::waiting;
+    space_ = std::vector<char>(quiet ? quiet_read_bytes : read_bytes);
+    read_some(asio::buffer(space_));
   }
 
   void parse() {
@@ -210,8 +209,7 @@ class Connection : public Exchange, public std::enable_shared_from_this<Connecti
     }
     while (true) {
       error_code error;
-      const std::size_t used = parser_->put(buffer_.data(), error);
-      buffer_.consume(used);
+      came_.erase(0, parser_->put(asio::buffer(came_), error));
       const bool more_wanted = error == http::error::need_more;
       if (error && !more_wanted) return malformed(error);
       if (phase_ == Phase::header && parser_->is_header_done()) {
@@ -219,8 +217,8 @@ class Connection : public Exchange, public std::enable_shared_from_this<Connecti
         begin_body();
       }
       if (parser_->is_done()) return hand_over();
-      if (more_wanted || buffer_.size() == 0) {
-        if (buffer_.size() > server_->options.header_bytes_max) return malformed(http::error::header_limit);
+      if (more_wanted || came_.empty()) {
+        if (came_.size() > server_->options.header_bytes_max) return malformed(http::error::header_limit);
         return read();
       }
     }
@@ -310,7 +308,7 @@ class Connection : public Exchange, public std::enable_shared_from_this<Connecti
     const bool old = parser_ && parser_->is_header_done() && parser_->get().version() == 10;
     parser_.reset();
     release_body();
-    buffer_.consume(buffer_.size());
+    came_.clear();
     keep_alive_ = false;
     begin_answer(old, false);
     HttpResponse response{.status = fault.status, .body = fault.body()};
@@ -354,7 +352,7 @@ class Connection : public Exchange, public std::enable_shared_from_this<Connecti
     deadline_ = monotonic_seconds() + linger_s;
     error_code ignored;
     socket().shutdown(tcp::socket::shutdown_send, ignored);
-    buffer_.consume(buffer_.size());
+    came_ = std::string();
     read();
   }
 
@@ -371,7 +369,8 @@ class Connection : public Exchange, public std::enable_shared_from_this<Connecti
   std::shared_ptr<State> server_;
   Phase phase_ = Phase::shaking;
   double deadline_ = never;
-  boost::beast::flat_buffer buffer_;
+  std::vector<char> space_;  // what is being read into: nothing else touches it until that is done
+  std::string came_;         // read, and not yet parsed
   std::optional<http::request_parser<http::string_body>> parser_;
   std::uint64_t body_bytes_ = 0;
   HttpRequest request_;

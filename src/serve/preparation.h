@@ -23,9 +23,9 @@ struct ServedModel {
   std::int64_t created = 0;
   std::int64_t vocab_size = 0;
   std::int64_t context = 0;  // prompt and answer together
-  std::optional<text::Tokenizer> tokenizer;
-  std::optional<text::ChatFormat> chat_format;
-  std::optional<infer::GrammarVocabulary> vocabulary;  // of the tokenizer
+  std::optional<text::Tokenizer> tokenizer = {};
+  std::optional<text::ChatFormat> chat_format = {};
+  std::optional<infer::GrammarVocabulary> vocabulary = {};  // of the tokenizer
 };
 
 // What the engine is asked, as it can be sent to another process: the grammar as what it is compiled from.

@@ -56,7 +56,7 @@ TEST(Preparation, EveryChoiceHasASeedOfItsOwn) {
   for (const EngineRequest& each : made.requests) seeds.push_back(each.served.request.seed);
   EXPECT_THAT(seeds, testing::ElementsAre(100, 101, 100, 101));
   EXPECT_EQ(made.requests[2].served.request.max_tokens, 16);
-  EXPECT_EQ(made.prompt_tokens, 2 + 2);  // a text begins with BOS
+  EXPECT_EQ(made.prompt_tokens, 2 + 1);
 }
 
 TEST(Preparation, FaultsNameTheParameter) {
@@ -101,8 +101,8 @@ TEST(Preparation, TokensGoThereAndBack) {
   TokenizeRequest request;
   request.content = std::string("ab");
   ASSERT_FALSE(tokenize(request, served, answer).has_value());
-  EXPECT_EQ(answer, R"({"tokens":[0,100,101],"count":3,"max_model_len":64})");
-  ASSERT_FALSE(detokenize({.model = "", .tokens = {100, 101, 258}}, served, answer).has_value());
+  EXPECT_EQ(answer, R"({"tokens":[67,68],"count":2,"max_model_len":64})");
+  ASSERT_FALSE(detokenize({.model = "", .tokens = {67, 68, 225}}, served, answer).has_value());
   EXPECT_EQ(answer, "{\"prompt\":\"ab\xEF\xBF\xBD\",\"content\":\"ab\xEF\xBF\xBD\"}");
   EXPECT_TRUE(detokenize({.model = "", .tokens = {320}}, served, answer).has_value());
 }

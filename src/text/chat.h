@@ -63,7 +63,7 @@ struct ChatPiece {
 // role, nothing in it, thinking without an end or an answer, an answer to nobody, nothing answered at the end.
 [[nodiscard]] Result<std::vector<ChatPiece>> render_lesson(ChatFormat format, const std::vector<ChatMessage>& messages);
 
-// The template for tokenizer_config.json's chat_template.
+// The template for tokenizer_config.json's chat_template; it has no tools.
 [[nodiscard]] std::string jinja_template(ChatFormat format);
 
 // Which format a template renders; nothing where it is none of DeepSeek's.

@@ -3,6 +3,7 @@
 
 serve_connections_test.py [STREAMS HALF_SENT]"""
 import asyncio
+import http.client
 import json
 import resource
 import socket
@@ -37,6 +38,43 @@ def half_sent(server, count):
     return slowest
 
 
+def one_connection(server):
+    """Request after request over one connection, also sent together, and in pieces of one byte."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    for i in range(20):
+        connection.request("POST", "/tokenize", json.dumps({"content": "x" * (i * 3000)}), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        assert response.status == 200 and json.loads(response.read())["count"] == i * 3000
+        connection.request("GET", "/health")
+        assert connection.getresponse().read() == b'{"status":"ok"}'
+    connection.close()
+    one = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    with server.connect(timeout=30) as together:
+        together.sendall(one * 50 + b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answers = b""
+        while piece := together.recv(65536):
+            answers += piece
+        assert answers.count(b'{"status":"ok"}') == 51, answers[-1000:]
+    with server.connect(timeout=30) as pieces:
+        for byte in one[:-1]:
+            pieces.sendall(bytes([byte]))
+        pieces.sendall(one[-1:])
+        assert pieces.recv(1000).startswith(b"HTTP/1.1 200")
+    with server.connect(timeout=30) as old:
+        data = json.dumps({"prompt": "x", "max_tokens": 3, "stream": True}).encode()
+        old.sendall(b"POST /v1/completions HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(data), data))
+        answer = b""
+        while piece := old.recv(65536):
+            answer += piece
+        assert answer.endswith(b"data: [DONE]\n\n") and b"chunked" not in answer, answer
+    with server.connect(timeout=30) as asking:
+        data = json.dumps({"content": "x"}).encode()
+        asking.sendall(b"POST /tokenize HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(data))
+        assert asking.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        asking.sendall(data)
+        assert asking.recv(1000).startswith(b"HTTP/1.1 200")
+
+
 async def read_stream(port, body, slowly):
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
     data = json.dumps(body).encode()
@@ -55,9 +93,8 @@ async def read_stream(port, body, slowly):
     assert tokens == body["max_tokens"], f"{tokens} tokens came"
 
 
-def many_streams(server, count, tokens):
-    """All open at once, each read slowly; most wait in the queue for long."""
-    before = server.resident_bytes()
+def many_streams(server, count, tokens, before):
+    """All open at once, each read slowly; most wait in the queue for long. `before`: what the server held when it was new."""
     peak = [0]
 
     async def watch():
@@ -152,10 +189,12 @@ def main():
     scratch = common.Scratch()
     model = serving.small_model(scratch)
     with Server(model, "--context", 4096, "--streams", 64, "--cache-memory", 64, "--max-queue", streams) as server:
+        new = server.resident_bytes()
+        one_connection(server)
         client_gone(server)
         client_that_does_not_read(server)
         slowest = half_sent(server, half)
-        grown, seconds = many_streams(server, streams, 8)
+        grown, seconds = many_streams(server, streams, 8, new)
         assert server.metrics()["godwit_engine_failures_total"] == 0
     full_queue(model)
     stopping(model)

@@ -116,13 +116,24 @@ Configurations::Configurations(const Rules& rules) : rules_(rules), symbols_(rul
 
 Configurations::Id Configurations::work_out(Id from, Symbol symbol) {
   Closure closure(*this);
+  // All symbols from low to high take the same moves.
+  int low = 0, high = static_cast<int>(symbols_) - 1;
   for (const Item& item : configurations_[from].items) {
     for (const Rules::Move& move : rules_.state(item.state).moves) {
-      if (move.low <= symbol && symbol <= move.high) closure.add({move.to, item.frame});
+      if (move.high < symbol) {
+        low = std::max(low, move.high + 1);
+      } else if (move.low > symbol) {
+        high = std::min(high, move.low - 1);
+      } else {
+        low = std::max<int>(low, move.low);
+        high = std::min<int>(high, move.high);
+        closure.add({move.to, item.frame});
+      }
     }
   }
   const Id to = configuration(closure.finish());
-  next_[static_cast<std::size_t>(from) * symbols_ + symbol] = to;
+  const auto row = next_.begin() + static_cast<std::ptrdiff_t>(from * symbols_);
+  std::fill(row + low, row + high + 1, to);
   return to;
 }
 

@@ -31,9 +31,11 @@ void Nfa::literal(StateId from, std::string_view text, StateId to) {
 // The subset construction, over sorted sets of states that are closed under skips.
 class Determinizer {
  public:
-  explicit Determinizer(const Nfa& nfa) : nfa_(nfa), seen_(nfa.size(), 0) {}
+  Determinizer(const Nfa& nfa, Work& work) : nfa_(nfa), work_(work), seen_(nfa.size(), 0) {}
 
   std::optional<Dfa> run() {
+    constexpr std::size_t state_steps = 16;  // to have built it
+    if (!work_.spend(nfa_.size() * state_steps)) return std::nullopt;
     intern(closed({Nfa::start()}));
     for (std::size_t i = 0; i < sets_.size(); ++i) {
       if (!expand(i)) return std::nullopt;
@@ -43,7 +45,6 @@ class Determinizer {
 
  private:
   using Set = std::vector<Nfa::StateId>;
-  static constexpr std::size_t work_max = 100'000'000;
 
   Set closed(Set open) {
     ++stamp_;
@@ -51,7 +52,7 @@ class Determinizer {
     while (!open.empty()) {
       const Nfa::StateId state = open.back();
       open.pop_back();
-      ++work_;
+      ++steps_;
       if (std::exchange(seen_[state], stamp_) == stamp_) continue;
       set.push_back(state);
       const auto& skips = nfa_.states_[state].skips;
@@ -86,34 +87,35 @@ class Determinizer {
       Set targets;
       for (const Nfa::StateId state : set) {
         for (const auto& move : nfa_.states_[state].moves) {
-          ++work_;
+          ++steps_;
           if (move.low <= low && low <= move.high) targets.push_back(move.to);
         }
       }
       const std::int32_t next = intern(closed(std::move(targets)));
       for (; low < high; ++low) dfa_.states[index].next[low] = next;
-      if (sets_.size() > Dfa::states_max || work_ > work_max) return false;
+      if (sets_.size() > Dfa::states_max || !work_.spend(std::exchange(steps_, 0))) return false;
     }
     return true;
   }
 
   const Nfa& nfa_;
+  Work& work_;
   Dfa dfa_;
   std::map<Set, std::int32_t> ids_;
   std::vector<const Set*> sets_;
   std::vector<std::size_t> seen_;
   std::size_t stamp_ = 0;
-  std::size_t work_ = 0;
+  std::size_t steps_ = 0;
 };
 
-std::optional<Dfa> determinize(const Nfa& nfa) {
-  return Determinizer(nfa).run();
+std::optional<Dfa> determinize(const Nfa& nfa, Work& work) {
+  return Determinizer(nfa, work).run();
 }
 
 namespace {
 
 // Pairs of a state of `a` and one of `b`; where b has none left (`none`) a goes on alone if `b_excludes`, else the pair ends.
-std::optional<Dfa> product(const Dfa& a, const Dfa& b, bool b_excludes) {
+std::optional<Dfa> product(const Dfa& a, const Dfa& b, bool b_excludes, Work& work) {
   using Pair = std::pair<std::int32_t, std::int32_t>;
   Dfa result;
   if (a.states.empty()) return result;
@@ -132,7 +134,7 @@ std::optional<Dfa> product(const Dfa& a, const Dfa& b, bool b_excludes) {
   };
   intern({0, b.states.empty() ? Dfa::none : 0});
   for (std::size_t i = 0; i < pairs.size(); ++i) {
-    if (pairs.size() > Dfa::states_max) return std::nullopt;
+    if (pairs.size() > Dfa::states_max || !work.spend(256)) return std::nullopt;
     const auto [from_a, from_b] = pairs[i];
     for (std::size_t byte = 0; byte < 256; ++byte) {
       const std::int32_t next = intern({a.states[from_a].next[byte], from_b == Dfa::none ? Dfa::none : b.states[from_b].next[byte]});
@@ -144,12 +146,12 @@ std::optional<Dfa> product(const Dfa& a, const Dfa& b, bool b_excludes) {
 
 }  // namespace
 
-std::optional<Dfa> intersect(const Dfa& a, const Dfa& b) {
-  return product(a, b, false);
+std::optional<Dfa> intersect(const Dfa& a, const Dfa& b, Work& work) {
+  return product(a, b, false, work);
 }
 
-std::optional<Dfa> subtract(const Dfa& a, const Dfa& b) {
-  return product(a, b, true);
+std::optional<Dfa> subtract(const Dfa& a, const Dfa& b, Work& work) {
+  return product(a, b, true, work);
 }
 
 bool Dfa::matches(std::string_view text) const {

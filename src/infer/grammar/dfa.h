@@ -4,6 +4,7 @@
 // for another; a pattern whose automaton would be too large is found out here.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -57,10 +58,23 @@ struct Dfa {
   [[nodiscard]] bool matches(std::string_view text) const;
 };
 
-// Nothing where it would have more than states_max states or take more than some 10^8 steps.
-[[nodiscard]] std::optional<Dfa> determinize(const Nfa& nfa);
-[[nodiscard]] std::optional<Dfa> intersect(const Dfa& a, const Dfa& b);
+// What compiling one grammar may still cost, in steps of some nanoseconds: a schema's parts may each be cheap and many.
+class Work {
+ public:
+  // False when nothing is left.
+  [[nodiscard]] bool spend(std::size_t steps) {
+    left_ -= std::min(steps, left_);
+    return left_ > 0;
+  }
+
+ private:
+  std::size_t left_ = 200'000'000;
+};
+
+// Nothing where it would have more than states_max states, or more work than there is.
+[[nodiscard]] std::optional<Dfa> determinize(const Nfa& nfa, Work& work);
+[[nodiscard]] std::optional<Dfa> intersect(const Dfa& a, const Dfa& b, Work& work);
 // What is in `a` and not in `b`.
-[[nodiscard]] std::optional<Dfa> subtract(const Dfa& a, const Dfa& b);
+[[nodiscard]] std::optional<Dfa> subtract(const Dfa& a, const Dfa& b, Work& work);
 
 }  // namespace godwit::infer

@@ -79,8 +79,8 @@ std::string between_quotes(const std::string& text) {
 
 class SchemaCompiler {
  public:
-  SchemaCompiler(const Json& schema, std::string_view name, const CommonRules& common, Rules& rules)
-      : schema_(schema), merger_(schema, name), rules_(rules), common_(common) {}
+  SchemaCompiler(const Json& schema, std::string_view name, const CommonRules& common, Rules& rules, Work& work)
+      : schema_(schema), merger_(schema, name, work), rules_(rules), common_(common), work_(work) {}
 
   Result<RuleId> run() {
     const RuleId root = rule_for(schema_, "");
@@ -223,10 +223,10 @@ class SchemaCompiler {
       const double given = value->get<double>(), other = bound ? bound->value.get<double>() : 0;
       // The exclusive ones come later in the list and win where both are equal.
       if (!bound || given == other || (given > other) == is_min) bound = Bound{*value, exclusive};
-      const auto alone = number_spellings(is_min ? NumberRange{bound, {}} : NumberRange{{}, bound}, integer);
+      const auto alone = number_spellings(is_min ? NumberRange{bound, {}} : NumberRange{{}, bound}, integer, work_);
       if (!alone.ok()) return merger_.error(place, word, alone.error().message);
     }
-    TRY_ASSIGN(const Dfa dfa, number_spellings(range, integer));
+    TRY_ASSIGN(const Dfa dfa, number_spellings(range, integer, work_));
     rules_.automaton(start, dfa, end);
     return {};
   }
@@ -249,14 +249,14 @@ class SchemaCompiler {
       const Json* value = schema.find(word);
       if (value == nullptr) continue;
       if (!value->is_string()) return merger_.error(place, word, "is not a string");
-      Result<Dfa> strings = word == "pattern" ? pattern_strings(value->string()) : format_strings(value->string());
+      Result<Dfa> strings = word == "pattern" ? pattern_strings(value->string(), work_) : format_strings(value->string(), work_);
       if (!strings.ok()) return merger_.error(place, word, strings.error().message);
-      dfa = dfa ? intersect(*dfa, *strings) : *std::move(strings);
+      dfa = dfa ? intersect(*dfa, *strings, work_) : *std::move(strings);
       if (!dfa) return merger_.error(place, word, "the automaton of pattern and format would be too large");
     }
     if (dfa && (min || max)) {
-      const std::optional<Dfa> lengths = strings_of_length(min.value_or(0), max);
-      if (lengths) dfa = intersect(*dfa, *lengths);
+      const std::optional<Dfa> lengths = strings_of_length(min.value_or(0), max, work_);
+      if (lengths) dfa = intersect(*dfa, *lengths, work_);
       if (!lengths || !dfa) return merger_.error(place, max ? "maxLength" : "minLength", "beside pattern or format it would be too large");
     }
     if (!dfa && !min && !max) {
@@ -372,8 +372,8 @@ class SchemaCompiler {
     }
     Nfa names;
     for (const Property& property : list) names.literal(Nfa::start(), between_quotes(property.name), Nfa::end());
-    const std::optional<Dfa> known = determinize(names), all = strings_of_length(0, {});
-    const std::optional<Dfa> others = known && all ? subtract(*all, *known) : std::nullopt;
+    const std::optional<Dfa> known = determinize(names, work_), all = strings_of_length(0, {}, work_);
+    const std::optional<Dfa> others = known && all ? subtract(*all, *known, work_) : std::nullopt;
     if (!others) return merger_.error(place, "properties", "their names together are too long for additionalProperties; set it to false");
     const StateId inside = rules_.state(), close = rules_.state();
     rules_.on(from, '"', '"', inside);
@@ -423,13 +423,14 @@ class SchemaCompiler {
   SchemaMerger merger_;
   Rules& rules_;
   const CommonRules& common_;
+  Work& work_;
   std::map<std::string, RuleId> known_;
   std::deque<Waiting> waiting_;
 };
 
 }  // namespace
 
-CommonRules add_common_rules(Rules& rules) {
+CommonRules add_common_rules(Rules& rules, Work& work) {
   const CommonRules common{rules.rule(), rules.rule(), rules.rule(), rules.rule()};
   add_space(rules, common.space);
   const StateId one = rules.state();
@@ -442,15 +443,15 @@ CommonRules add_common_rules(Rules& rules) {
   rules.on(inside, '"', '"', end);
   Json any = Json::object();
   any.add("type", Json::array({"null", "boolean", "number", "string", "array", "object"}));
-  const RuleId value = compile_schema(any, "any value", common, rules).value();
+  const RuleId value = compile_schema(any, "any value", common, rules, work).value();
   const StateId value_end = rules.state();
   rules.end(value_end);
   rules.call(rules.at(common.value).start, value, value_end);
   return common;
 }
 
-Result<RuleId> compile_schema(const Json& schema, std::string_view name, const CommonRules& common, Rules& rules) {
-  return SchemaCompiler(schema, name, common, rules).run();
+Result<RuleId> compile_schema(const Json& schema, std::string_view name, const CommonRules& common, Rules& rules, Work& work) {
+  return SchemaCompiler(schema, name, common, rules, work).run();
 }
 
 }  // namespace godwit::infer

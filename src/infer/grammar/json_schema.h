@@ -27,9 +27,10 @@ inline constexpr std::size_t schema_bytes_max = 64 << 10;
 struct CommonRules {
   Rules::RuleId space, character, string, value;
 };
-[[nodiscard]] CommonRules add_common_rules(Rules& rules);
+[[nodiscard]] CommonRules add_common_rules(Rules& rules, Work& work);
 
 // Adds rules to `rules`; the one returned is a value that fulfils `schema`. `name` opens the error messages.
-[[nodiscard]] Result<Rules::RuleId> compile_schema(const Json& schema, std::string_view name, const CommonRules& common, Rules& rules);
+[[nodiscard]] Result<Rules::RuleId> compile_schema(const Json& schema, std::string_view name, const CommonRules& common, Rules& rules,
+                                                   Work& work);
 
 }  // namespace godwit::infer

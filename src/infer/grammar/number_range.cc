@@ -157,8 +157,14 @@ StateId minus(Nfa& nfa) {
   return next;
 }
 
+// An automaton of digits is small: what it can lack is work.
+Result<Dfa> settled(std::optional<Dfa> dfa) {
+  if (!dfa) return input_error("the grammar as a whole takes too long to compile");
+  return *std::move(dfa);
+}
+
 // All numbers on the right side of one bound.
-Result<Dfa> side(const Bound& bound, bool is_min, int fraction_digits) {
+Result<Dfa> side(const Bound& bound, bool is_min, int fraction_digits, Work& work) {
   TRY_ASSIGN(Decimal value, decimal(bound.value));
   if (bound.exclusive && fraction_digits > 0) {
     // Just beside the bound, more digits than a double holds would round to it.
@@ -180,12 +186,10 @@ Result<Dfa> side(const Bound& bound, bool is_min, int fraction_digits) {
     magnitudes.any(minus(nfa), Nfa::end());
     magnitudes.at_most(Nfa::start(), value, bound.exclusive, Nfa::end());
   }
-  std::optional<Dfa> dfa = determinize(nfa);
-  CHECK(dfa.has_value(), "an automaton of digits is too large");
-  return *std::move(dfa);
+  return settled(determinize(nfa, work));
 }
 
-Dfa unbounded(bool integer) {
+Result<Dfa> unbounded(bool integer, Work& work) {
   Nfa nfa;
   const StateId positive = nfa.state();
   nfa.skip(minus(nfa), positive);
@@ -206,23 +210,19 @@ Dfa unbounded(bool integer) {
     nfa.on(digits, '2', '2', two_hundred);
     nfa.on(two_hundred, '0', '8', two);
   }
-  std::optional<Dfa> dfa = determinize(nfa);
-  CHECK(dfa.has_value(), "an automaton of digits is too large");
-  return *std::move(dfa);
+  return settled(determinize(nfa, work));
 }
 
 }  // namespace
 
-Result<Dfa> number_spellings(const NumberRange& range, bool integer) {
-  if (!range.min && !range.max) return unbounded(integer);
+Result<Dfa> number_spellings(const NumberRange& range, bool integer, Work& work) {
+  if (!range.min && !range.max) return unbounded(integer, work);
   const int fraction_digits = integer ? 0 : fraction_digits_max;
-  if (!range.max) return side(*range.min, true, fraction_digits);
-  if (!range.min) return side(*range.max, false, fraction_digits);
-  TRY_ASSIGN(const Dfa above, side(*range.min, true, fraction_digits));
-  TRY_ASSIGN(const Dfa below, side(*range.max, false, fraction_digits));
-  std::optional<Dfa> both = intersect(above, below);
-  CHECK(both.has_value(), "an automaton of digits is too large");
-  return *std::move(both);
+  if (!range.max) return side(*range.min, true, fraction_digits, work);
+  if (!range.min) return side(*range.max, false, fraction_digits, work);
+  TRY_ASSIGN(const Dfa above, side(*range.min, true, fraction_digits, work));
+  TRY_ASSIGN(const Dfa below, side(*range.max, false, fraction_digits, work));
+  return settled(intersect(above, below, work));
 }
 
 }  // namespace godwit::infer

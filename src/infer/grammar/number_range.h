@@ -24,6 +24,6 @@ inline constexpr int integer_digits_max = 18;
 inline constexpr int fraction_digits_max = 17;
 
 // An input error for a bound with more than 15 digits where rounding could carry a number across it.
-[[nodiscard]] Result<Dfa> number_spellings(const NumberRange& range, bool integer);
+[[nodiscard]] Result<Dfa> number_spellings(const NumberRange& range, bool integer, Work& work);
 
 }  // namespace godwit::infer

@@ -54,7 +54,7 @@ std::optional<CodePoints> class_escape(char c) {
 // Reads the pattern and adds to the automaton as it goes; a quantifier reads its atom again for every further copy.
 class PatternParser {
  public:
-  explicit PatternParser(std::string_view pattern) : pattern_(pattern) {}
+  PatternParser(std::string_view pattern, Work& work) : pattern_(pattern), work_(work) {}
 
   Result<Dfa> run() {
     if (text::valid_run_end(pattern_, 0) != pattern_.size()) return input_error("it is not UTF-8");
@@ -63,7 +63,7 @@ class PatternParser {
       more = take('|');
     }
     if (at_ < pattern_.size()) return unknown("a ) without a (");
-    std::optional<Dfa> dfa = determinize(nfa_);
+    std::optional<Dfa> dfa = determinize(nfa_, work_);
     if (!dfa) return too_large();
     return *std::move(dfa);
   }
@@ -304,6 +304,7 @@ class PatternParser {
   }
 
   std::string_view pattern_;
+  Work& work_;
   std::size_t at_ = 0;
   Nfa nfa_;
 };
@@ -321,26 +322,26 @@ constexpr std::string_view time_pattern = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0
 
 }  // namespace
 
-Result<Dfa> pattern_strings(std::string_view pattern) {
-  return PatternParser(pattern).run();
+Result<Dfa> pattern_strings(std::string_view pattern, Work& work) {
+  return PatternParser(pattern, work).run();
 }
 
-Result<Dfa> format_strings(std::string_view format) {
-  if (format == "date") return pattern_strings(fmt::format("^{}$", date_pattern()));
-  if (format == "time") return pattern_strings(fmt::format("^{}$", time_pattern));
-  if (format == "date-time") return pattern_strings(fmt::format("^{}T{}$", date_pattern(), time_pattern));
-  if (format == "uuid") return pattern_strings("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$");
+Result<Dfa> format_strings(std::string_view format, Work& work) {
+  if (format == "date") return pattern_strings(fmt::format("^{}$", date_pattern()), work);
+  if (format == "time") return pattern_strings(fmt::format("^{}$", time_pattern), work);
+  if (format == "date-time") return pattern_strings(fmt::format("^{}T{}$", date_pattern(), time_pattern), work);
+  if (format == "uuid") return pattern_strings("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", work);
   if (format == "email") {
-    return pattern_strings("^[A-Za-z0-9_+-]+(\\.[A-Za-z0-9_+-]+)*@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\\.)+[A-Za-z]{2,}$");
+    return pattern_strings("^[A-Za-z0-9_+-]+(\\.[A-Za-z0-9_+-]+)*@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\\.)+[A-Za-z]{2,}$", work);
   }
   if (format == "ipv4") {
     constexpr std::string_view byte = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
-    return pattern_strings(fmt::format("^({0}\\.){{3}}{0}$", byte));
+    return pattern_strings(fmt::format("^({0}\\.){{3}}{0}$", byte), work);
   }
   return input_error("'{}' is not one of date-time, date, time, uuid, email, ipv4", format);
 }
 
-std::optional<Dfa> strings_of_length(std::uint64_t min, std::optional<std::uint64_t> max) {
+std::optional<Dfa> strings_of_length(std::uint64_t min, std::optional<std::uint64_t> max, Work& work) {
   if (max.value_or(min) > Dfa::states_max) return std::nullopt;
   Nfa nfa;
   Nfa::StateId at = Nfa::start();
@@ -352,7 +353,7 @@ std::optional<Dfa> strings_of_length(std::uint64_t min, std::optional<std::uint6
     at = next;
   }
   if (!max) canonical_character(nfa, at, CodePoints::all(), at);
-  return determinize(nfa);
+  return determinize(nfa, work);
 }
 
 }  // namespace godwit::infer

@@ -15,12 +15,12 @@ namespace godwit::infer {
 //
 // Known are characters, escapes, classes, groups, alternatives, quantifiers, and ^ and $ at the ends of the pattern or of its outermost
 // alternatives. Anything else, look-around and back-references above all, is an input error that says where it stands.
-[[nodiscard]] Result<Dfa> pattern_strings(std::string_view pattern);
+[[nodiscard]] Result<Dfa> pattern_strings(std::string_view pattern, Work& work);
 
 // The strings of a format; an input error for an unknown one.
-[[nodiscard]] Result<Dfa> format_strings(std::string_view format);
+[[nodiscard]] Result<Dfa> format_strings(std::string_view format, Work& work);
 
 // Strings of so many characters, in the same spelling.
-[[nodiscard]] std::optional<Dfa> strings_of_length(std::uint64_t min, std::optional<std::uint64_t> max);
+[[nodiscard]] std::optional<Dfa> strings_of_length(std::uint64_t min, std::optional<std::uint64_t> max, Work& work);
 
 }  // namespace godwit::infer

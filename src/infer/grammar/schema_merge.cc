@@ -12,7 +12,6 @@ namespace godwit::infer {
 namespace {
 
 constexpr std::size_t depth_max = 64;
-constexpr std::size_t made_max = std::size_t{32} << 20;
 
 bool is_annotation(std::string_view key) {
   static constexpr std::array<std::string_view, 21> known{"title",
@@ -71,6 +70,10 @@ bool is_known(std::string_view key) {
 bool is_type(std::string_view name) {
   static constexpr std::array<std::string_view, 7> known{"null", "boolean", "integer", "number", "string", "array", "object"};
   return std::ranges::find(known, name) != known.end();
+}
+
+std::size_t bytes_of(const Json& schema) {
+  return 64 + write_json(schema).size();
 }
 
 bool contains(const Json& list, const Json& value) {
@@ -203,10 +206,9 @@ Result<const Json*> SchemaMerger::target(const Json& ref, std::string_view place
   return at;
 }
 
-Result<void> SchemaMerger::charge(const Json& made, const std::string& place) {
-  made_ += 64 + write_json(made).size();
-  if (made_ > made_max) return input_error("{}: {}: references, alternatives and allOf multiply beyond what is compiled", name_, place);
-  return {};
+Result<void> SchemaMerger::charge(std::size_t steps, const std::string& place) {
+  if (work_.spend(steps)) return {};
+  return input_error("{}: {}: references, alternatives and allOf multiply beyond what is compiled", name_, place);
 }
 
 Result<Json> SchemaMerger::normal(const Json& schema, const std::string& place) {
@@ -265,7 +267,7 @@ Result<Json> SchemaMerger::normal_at(const Json& schema, const std::string& plac
     }
   }
   if (schema.value("nullable", Json(false)) == Json(true)) result = nullable(std::move(result));
-  TRY(charge(result, place));
+  TRY(charge(4 * bytes_of(result), place));
   return result;
 }
 
@@ -273,6 +275,8 @@ Result<Json> SchemaMerger::both(const Json& a, const Json& b, const std::string&
   if (a == Json(false) || b == Json(false)) return Json(false);
   if (a == Json(true) || a.empty()) return b;
   if (b == Json(true) || b.empty()) return a;
+  // Members and values are looked for one by one.
+  TRY(charge(bytes_of(a) * bytes_of(b) / 64, place));
   Json merged = Json::object();
   TRY(merge_object(a, b, merged));
   TRY(merge_array(a, b, merged, place));
@@ -302,7 +306,6 @@ Result<Json> SchemaMerger::both(const Json& a, const Json& b, const std::string&
   for (const auto& [key, value] : b.items()) {
     if (!merged.contains(key)) merged.add(key, value);
   }
-  TRY(charge(merged, place));
   return merged;
 }
 
@@ -363,7 +366,7 @@ Result<void> SchemaMerger::check_one_of(const Json& branches, const std::string&
 
 // False where it is not certain.
 Result<bool> SchemaMerger::exclude_each_other(const Json& a, const Json& b, const std::string& place, std::size_t depth) {
-  TRY(charge(Json(), place));
+  TRY(charge(64, place));
   if (a == Json(false) || b == Json(false)) return true;
   if (!a.is_object() || !b.is_object()) return false;
   for (const auto& [some, other] : {std::pair(&a, &b), std::pair(&b, &a)}) {

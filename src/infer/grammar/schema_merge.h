@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "infer/grammar/dfa.h"
 
 namespace godwit::infer {
 
@@ -15,7 +16,7 @@ namespace godwit::infer {
 class SchemaMerger {
  public:
   // `name` opens the error messages; `root` is where $ref looks.
-  SchemaMerger(const Json& root, std::string_view name) : root_(root), name_(name) {}
+  SchemaMerger(const Json& root, std::string_view name, Work& work) : root_(root), name_(name), work_(work) {}
 
   // An input error about a keyword of the schema at `place`.
   [[nodiscard]] Error error(std::string_view place, std::string_view keyword, std::string_view what) const;
@@ -37,11 +38,11 @@ class SchemaMerger {
   [[nodiscard]] Result<void> merge_array(const Json& a, const Json& b, Json& merged, const std::string& place) const;
   [[nodiscard]] Result<void> check_one_of(const Json& branches, const std::string& place, std::size_t depth);
   [[nodiscard]] Result<bool> exclude_each_other(const Json& a, const Json& b, const std::string& place, std::size_t depth);
-  [[nodiscard]] Result<void> charge(const Json& made, const std::string& place);
+  [[nodiscard]] Result<void> charge(std::size_t steps, const std::string& place);
 
   const Json& root_;
   std::string name_;
-  std::size_t made_ = 0;  // bytes of schemas, as a measure of work
+  Work& work_;
 };
 
 [[nodiscard]] std::string place_of(std::string_view parent, std::string_view key);
