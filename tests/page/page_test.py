@@ -41,6 +41,11 @@ class Test:
     def page(self, **options):
         page = Page(self.browser, **options)
         page.open(self.url)
+        if self.server is None:
+            # A real model may go on for long; the cases want any answer, soon.
+            page.run("localStorage.setItem('godwit.parameters', JSON.stringify({ max_tokens: 24 }))")
+            page.call("Page.reload")
+            page.wait("document.readyState === 'complete' && document.querySelector('#p-max_tokens')?.value === '24' && document.activeElement.id === 'question'")
         self.pages.append(page)
         return page
 
