@@ -4,7 +4,7 @@ const KEY = "godwit.parameters";
 
 /** @type {{name: string, label: string, hint: string, min: number, max: number, step: string, integer?: boolean, default: string}[]} */
 export const NUMBERS = [
-  { name: "temperature", label: "Temperature", hint: "0 always takes the likeliest token", min: 0, max: 2, step: "0.1", default: "model’s" },
+  { name: "temperature", label: "Temperature", hint: "0 always takes the likeliest token", min: 0, max: 2, step: "0.1", default: "1" },
   { name: "top_p", label: "Top p", hint: "Share of probability that is drawn from", min: 0, max: 1, step: "0.05", default: "1" },
   { name: "max_tokens", label: "Longest answer", hint: "In tokens, thinking included (max_tokens)", min: 1, max: 1048576, step: "1", integer: true, default: "no limit" },
   { name: "seed", label: "Seed", hint: "Same seed, same answer, bit for bit", min: 0, max: 9007199254740991, step: "1", integer: true, default: "random" },
