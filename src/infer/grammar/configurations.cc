@@ -16,8 +16,7 @@ std::string key_of(const Items& items, std::uint16_t more) {
 template <typename Items>
 void sort_unique(Items& items) {
   std::ranges::sort(items);
-  const auto [first, last] = std::ranges::unique(items);
-  items.erase(first, last);
+  items.erase(std::unique(items.begin(), items.end()), items.end());  // clang 14 cannot compile libstdc++'s ranges::unique
 }
 
 }  // namespace
