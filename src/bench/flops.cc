@@ -61,6 +61,11 @@ double decode_flops(const DeepseekV3Config& c, std::int64_t depth) {
   return static_cast<double>(2 * (layer_parameters(c) + head_parameters(c)) + attention);
 }
 
+double expanded_decode_flops(const DeepseekV3Config& c, std::int64_t depth) {
+  const std::int64_t attention = c.num_hidden_layers * 2 * depth * c.num_attention_heads * (c.q_head_dim() + c.v_head_dim);
+  return static_cast<double>(2 * (layer_parameters(c) + head_parameters(c)) + attention);
+}
+
 double decode_bytes(const DeepseekV3Config& c, std::int64_t streams, std::int64_t depth) {
   constexpr double bf16 = 2, f32 = 4;
   const auto experts = static_cast<double>(c.n_routed_experts);

@@ -1,6 +1,7 @@
 // A crew of one process.
 #include <sys/mman.h>
 #include <thread>
+#include <utility>
 
 #include "base/log.h"
 #include "guard/crew.h"
@@ -51,8 +52,7 @@ class Alone : public Crew {
   }
 
   Result<NextState> next() override {
-    TRY_ASSIGN(const std::string repaired, keeper_->batch(0, 0));
-    if (!repaired.empty()) log_warning("{}", repaired);
+    TRY_ASSIGN(std::string lacks, draw());
     const std::uint64_t step = task_.step(state_.data()) + 1;
     std::string why;
     // Here nobody else could make the step: a doubt that comes again is the batch's.
@@ -60,6 +60,7 @@ class Alone : public Crew {
       Order order;
       order.state_changed = changed_ || attempt > 0;  // packed weights may be what is wrong
       order.count = sizes_.samples;
+      order.question = !lacks.empty();
       order.step = step;
       order.key[0] = step;
       TRY_ASSIGN(const Answer answer, worker_->propose(order, options_.interrupted));
@@ -71,8 +72,19 @@ class Alone : public Crew {
         continue;
       }
       const Proposed proposed{0, 0, 0, sizes_.samples, answer.checksum};
+      if (order.question) {
+        if (options_.committed && options_.committed(step)) return world_error("{}", lost_record(lacks, step));
+        TRY_ASSIGN(const Asked asked, keeper_->ask(0, 0, std::span(&proposed, 1)));
+        tell_asked(step, asked, !std::exchange(asked_, true));
+        TRY_ASSIGN(lacks, draw());
+        attempt = -1;
+        continue;
+      }
       TRY_ASSIGN(Made made, keeper_->make(0, 0, 0, std::span(&proposed, 1), How::apply));
-      if (made.doubts.empty()) return made_state(step, std::move(made), false, "");
+      if (made.doubts.empty()) {
+        std::string note = std::move(made.note);
+        return made_state(step, std::move(made), false, std::move(note));
+      }
       why = made.doubts[0].what;
       log_warning("step {}: {}", step, why);
     }
@@ -137,6 +149,13 @@ class Alone : public Crew {
   }
 
  private:
+  // The step's samples into their area; what it lacks from outside.
+  Result<std::string> draw() {
+    TRY_ASSIGN(Drawn drawn, keeper_->batch(0, 0));
+    if (!drawn.repaired.empty()) log_warning("{}", drawn.repaired);
+    return std::move(drawn.lacks);
+  }
+
   NextState made_state(std::uint64_t step, Made made, bool skipped, std::string note) {
     changed_ = true;
     return {step, state_digest(task_.digests(state_.data())), std::move(made.facts), skipped, std::move(note)};
@@ -150,6 +169,7 @@ class Alone : public Crew {
   std::unique_ptr<KeeperTask> keeper_;
   std::unique_ptr<WorkerTask> worker_;
   bool changed_ = true;
+  bool asked_ = false;  // somebody outside, by this process
   std::optional<std::uint64_t> checkpointed_;
 };
 

@@ -22,7 +22,7 @@ struct NextState {
   Digest digest;
   Json facts;
   bool skipped = false;
-  std::string note;  // why it was skipped
+  std::string note;  // for its line in the journal: why it was skipped, what it took from outside
   // This step and all that follow were committed before, and wrongly: the digest of the state that this one follows, and why.
   struct RolledBack {
     Digest digest;
@@ -85,6 +85,11 @@ struct CrewOptions {
   // And how often it says that what was committed was wrong.
   std::function<std::uint64_t()> made_anew;
 };
+
+// Warnings of what a step asked outside. `first`: also of how those outside are not confined.
+void tell_asked(std::uint64_t step, const Asked& asked, bool first);
+// Why a run waits for a record (Drawn::lacks) that a committed step was made with.
+[[nodiscard]] std::string lost_record(const std::string& record, std::uint64_t step);
 
 // Keeper and workers in processes of their own. Call it, and its functions, from one thread.
 [[nodiscard]] std::unique_ptr<Crew> make_supervisor(Task& task, const CrewOptions& options);

@@ -28,7 +28,7 @@ namespace godwit::guard {
 namespace {
 
 constexpr std::array<std::string_view, phase_count> phase_names = {
-    "starting",   "preparing", "idle",    "loading",  "batch",     "forward",    "backward",  "sending",
+    "starting",   "preparing", "idle",    "loading",  "batch",     "asking",     "forward",   "backward", "sending",
     "evaluating", "joining",   "judging", "applying", "digesting", "committing", "committed", "writing"};
 
 constexpr int workers_max = 63;  // that are told apart; the others share the last place

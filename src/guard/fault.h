@@ -30,6 +30,7 @@ enum class Phase : std::uint8_t {
   idle,        // keeper, worker: nothing to do
   loading,     // keeper: the newest good checkpoint
   batch,       // keeper: the samples of a step
+  asking,      // keeper: what a step takes from outside
   forward,     // worker
   backward,    // worker
   sending,     // worker: the proposal is made, its checksums are taken, the answer is not sent; supervisor: a worker's answer has come

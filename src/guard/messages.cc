@@ -58,6 +58,7 @@ Json to_json(const Order& order) {
   json["first"] = order.first;
   json["count"] = order.count;
   json["slot"] = order.slot;
+  json["question"] = order.question;
   json["step"] = order.step;
   json["key"] = Json::array({order.key[0], order.key[1]});
   return json;
@@ -71,6 +72,7 @@ Result<Order> order_from(const Json& json) {
   TRY_ASSIGN(order.first, member<std::int64_t>(json, "first"));
   TRY_ASSIGN(order.count, member<std::int64_t>(json, "count"));
   TRY_ASSIGN(order.slot, member<int>(json, "slot"));
+  TRY_ASSIGN(order.question, member<bool>(json, "question"));
   TRY_ASSIGN(order.step, member<std::uint64_t>(json, "step"));
   TRY_ASSIGN(const auto key, numbers<std::uint64_t>(json, "key"));
   if (key.size() != 2) return world_error("a message has a key of {} words", key.size());
@@ -167,35 +169,80 @@ Result<std::vector<Proposed>> proposals_from(const Json& json) {
   return proposals;
 }
 
-Json to_json(const Made& made) {
-  Json json;
-  Json doubts = Json::array();
-  for (const Doubt& doubt : made.doubts) {
+namespace {
+
+Json doubts_json(std::span<const Doubt> doubts) {
+  Json json = Json::array();
+  for (const Doubt& doubt : doubts) {
     Json each;
     each["what"] = doubt.what;
     each["samples"] = doubt.samples;
     each["proposals"] = Json(doubt.proposals);
-    doubts.push_back(std::move(each));
+    json.push_back(std::move(each));
   }
-  json["doubts"] = std::move(doubts);
+  return json;
+}
+
+Result<std::vector<Doubt>> doubts_from(const Json& json) {
+  std::vector<Doubt> doubts;
+  TRY_ASSIGN(const Json* found, list(json, "doubts"));
+  for (const Json& each : *found) {
+    Doubt doubt;
+    TRY_ASSIGN(doubt.what, member<std::string>(each, "what"));
+    TRY_ASSIGN(doubt.samples, member<bool>(each, "samples"));
+    TRY_ASSIGN(doubt.proposals, numbers<int>(each, "proposals"));
+    doubts.push_back(std::move(doubt));
+  }
+  return doubts;
+}
+
+}  // namespace
+
+Json to_json(const Made& made) {
+  Json json;
+  json["doubts"] = doubts_json(made.doubts);
   json["facts"] = made.facts;
   json["mended"] = made.mended;
+  json["note"] = made.note;
   return json;
 }
 
 Result<Made> made_from(const Json& json) {
   Made made;
-  TRY_ASSIGN(const Json* doubts, list(json, "doubts"));
-  for (const Json& each : *doubts) {
-    Doubt doubt;
-    TRY_ASSIGN(doubt.what, member<std::string>(each, "what"));
-    TRY_ASSIGN(doubt.samples, member<bool>(each, "samples"));
-    TRY_ASSIGN(doubt.proposals, numbers<int>(each, "proposals"));
-    made.doubts.push_back(std::move(doubt));
-  }
+  TRY_ASSIGN(made.doubts, doubts_from(json));
   if (const Json* facts = json.find("facts")) made.facts = *facts;
   TRY_ASSIGN(made.mended, member<std::string>(json, "mended"));
+  TRY_ASSIGN(made.note, member<std::string>(json, "note"));
   return made;
+}
+
+Json to_json(const Drawn& drawn) {
+  return {{"repaired", drawn.repaired}, {"lacks", drawn.lacks}};
+}
+
+Result<Drawn> drawn_from(const Json& json) {
+  Drawn drawn;
+  TRY_ASSIGN(drawn.repaired, member<std::string>(json, "repaired"));
+  TRY_ASSIGN(drawn.lacks, member<std::string>(json, "lacks"));
+  return drawn;
+}
+
+Json to_json(const Asked& asked) {
+  Json json;
+  json["doubts"] = doubts_json(asked.doubts);
+  json["warnings"] = Json(asked.warnings);
+  json["unconfined"] = Json(asked.unconfined);
+  return json;
+}
+
+Result<Asked> asked_from(const Json& json) {
+  Asked asked;
+  TRY_ASSIGN(asked.doubts, doubts_from(json));
+  for (const auto& [key, texts] : {std::pair{"warnings", &asked.warnings}, {"unconfined", &asked.unconfined}}) {
+    TRY_ASSIGN(const Json* found, list(json, key));
+    for (const Json& each : *found) texts->push_back(each.is_string() ? each.string() : "");
+  }
+  return asked;
 }
 
 Json to_json(const KeeperTask::Loaded& loaded) {

@@ -18,6 +18,10 @@ namespace godwit::guard {
 [[nodiscard]] Result<std::vector<Proposed>> proposals_from(const Json& json);
 [[nodiscard]] Json to_json(const Made& made);
 [[nodiscard]] Result<Made> made_from(const Json& json);
+[[nodiscard]] Json to_json(const Drawn& drawn);
+[[nodiscard]] Result<Drawn> drawn_from(const Json& json);
+[[nodiscard]] Json to_json(const Asked& asked);
+[[nodiscard]] Result<Asked> asked_from(const Json& json);
 [[nodiscard]] Json to_json(const KeeperTask::Loaded& loaded);
 [[nodiscard]] Result<KeeperTask::Loaded> loaded_from(const Json& json);
 

@@ -95,8 +95,13 @@ int keeper_process(Task& task, const Memory& memory, const Seat& seat, Link link
       return done;
     }
     if (what == "batch") {
-      TRY_ASSIGN(done["repaired"], keeper->batch(number("state"), number("area")));
-      return done;
+      TRY_ASSIGN(const Drawn drawn, keeper->batch(number("state"), number("area")));
+      return to_json(drawn);
+    }
+    if (what == "ask") {
+      TRY_ASSIGN(const std::vector<Proposed> written, proposals_from(order["written"]));
+      TRY_ASSIGN(const Asked asked, keeper->ask(number("state"), number("area"), written));
+      return to_json(asked);
     }
     if (what == "validation") {
       TRY_ASSIGN(done["repaired"],

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,6 +32,13 @@ bool forbid_writing_files() {
   return done;
 }
 
+void put(const char* path, const std::string& text) {
+  const int file = open(path, O_WRONLY | O_CLOEXEC);
+  if (file < 0) return;
+  (void)!write(file, text.data(), text.size());
+  close(file);
+}
+
 }  // namespace
 
 std::vector<std::string> confine_early() {
@@ -40,6 +48,31 @@ std::vector<std::string> confine_early() {
     missing.push_back(fmt::format("network namespace: {}", std::strerror(errno)));
   }
   if (!forbid_writing_files()) missing.push_back(fmt::format("landlock: {}", std::strerror(errno)));
+  return missing;
+}
+
+std::vector<std::string> confine_command() {
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (unshare(CLONE_NEWNET | CLONE_NEWPID) == 0) return {};
+  const uid_t user = geteuid();
+  const gid_t group = getegid();
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID) == 0) {
+    // Without these it would run as nobody.
+    put("/proc/self/setgroups", "deny");
+    put("/proc/self/uid_map", fmt::format("{} {} 1", user, user));
+    put("/proc/self/gid_map", fmt::format("{} {} 1", group, group));
+    return {};
+  }
+  std::vector<std::string> missing = {fmt::format("network and process namespaces: {}", std::strerror(errno))};
+  const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+  int failed = filter == nullptr ? -ENOMEM : 0;
+  if (failed == 0) {
+    failed |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+    failed |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(io_uring_setup), 0);
+    if (failed == 0) failed = seccomp_load(filter);
+    seccomp_release(filter);
+  }
+  if (failed != 0) missing.push_back(fmt::format("seccomp: {}", std::strerror(-failed)));
   return missing;
 }
 

@@ -13,5 +13,8 @@ std::vector<std::string> confine_early();
 // After preparing, for all threads of the process: only the calls that computing and the link need. `faults`: also those that faults on
 // purpose need.
 std::vector<std::string> confine(bool faults);
+// For a program of the user's, before it is started (guard/command.h): a network of its own with nothing in it, and processes of its own, which
+// end with the first one that is forked from here on. Where the kernel does not give the first, sockets but local ones are refused.
+std::vector<std::string> confine_command();
 
 }  // namespace godwit::guard

@@ -31,7 +31,8 @@ struct Passer {
 };
 constexpr Passer passers[] = {
     {Phase::starting, true, true, true},    {Phase::preparing, false, true, true},   {Phase::idle, false, true, true},
-    {Phase::loading, false, true, false},   {Phase::batch, false, true, false},      {Phase::forward, false, false, true},
+    {Phase::loading, false, true, false},   {Phase::batch, false, true, false},      {Phase::asking, false, true, false},
+    {Phase::forward, false, false, true},
     {Phase::backward, false, false, true},  {Phase::sending, false, false, true},    {Phase::evaluating, false, false, true},
     {Phase::joining, false, true, false},   {Phase::judging, false, true, false},    {Phase::applying, false, true, false},
     {Phase::digesting, false, true, false}, {Phase::committing, true, false, false}, {Phase::committed, true, false, false},

@@ -191,12 +191,12 @@ Result<NextState> Supervisor::next() {
 
 Result<std::optional<NextState>> Supervisor::make(std::uint64_t step) {
   staff_.set_step(step);
-  Json batch;
-  batch["do"] = "batch";
-  batch["state"] = committed_;
-  batch["area"] = 0;
-  TRY(keep_on(batch, fmt::format("the samples of step {}", step)));
-  begin_parts(step);
+  TRY_ASSIGN(const Drawn drawn, draw(step));
+  if (drawn.lacks.empty()) {
+    begin_parts(step, false);
+  } else {
+    TRY(ask(step, drawn.lacks));
+  }
   while (true) {
     TRY(propose(step));
     const std::size_t to = free_state();
@@ -207,11 +207,7 @@ Result<std::optional<NextState>> Supervisor::make(std::uint64_t step) {
     order["to"] = to;
     order["area"] = 0;
     order["skip"] = !poisoned_.empty();
-    std::vector<Proposed> proposals;
-    for (const Part& part : parts_) {
-      if (poisoned_.empty()) proposals.push_back(*part.standing);
-    }
-    order["proposals"] = to_json(proposals);
+    order["proposals"] = to_json(standing());
     Result<Json> done = keep(std::move(order));
     if (!done.ok()) {
       if (done.error().kind != ErrorKind::world) return done.error();
@@ -230,7 +226,8 @@ Result<std::optional<NextState>> Supervisor::make(std::uint64_t step) {
         for (const int worker : decide(part.attempts, devices(), part.proof).quarantine) quarantine(worker, part.attempts);
       }
       made_ = to;
-      NextState next{step, state_digest(task_.digests(staff_.state(to))), std::move(made.facts), !poisoned_.empty(), poisoned_};
+      NextState next{step, state_digest(task_.digests(staff_.state(to))), std::move(made.facts), !poisoned_.empty(),
+                     poisoned_.empty() ? std::move(made.note) : poisoned_};
       if (next.skipped && !trusted_alone_) ++counters_["skipped"];
       return std::optional(std::move(next));
     }

@@ -44,6 +44,10 @@ class Supervisor : public Crew {
   [[nodiscard]] Result<Json> keep_on(const Json& order, const std::string& what);
   // Nothing: the committed state is another one now.
   [[nodiscard]] Result<std::optional<NextState>> make(std::uint64_t step);
+  // The step's samples into their area; what it lacks from outside.
+  [[nodiscard]] Result<Drawn> draw(std::uint64_t step);
+  // Lets workers write what is asked outside, and has it asked, until nothing is lacking; or until the step is poisoned.
+  [[nodiscard]] Result<void> ask(std::uint64_t step, std::string lacks);
   // Too many steps in a row leave their batch out. The step to go on with, if what was committed was wrong; else an error that says why the
   // run waits.
   [[nodiscard]] Result<NextState> roll_back(const NextState& diverged);
@@ -58,7 +62,8 @@ class Supervisor : public Crew {
   [[nodiscard]] Result<void> load(std::uint64_t before, KeeperTask::Loaded& loaded);
 
   // ---- Parts ----
-  void begin_parts(std::uint64_t step);
+  void begin_parts(std::uint64_t step, bool question);
+  [[nodiscard]] std::vector<Proposed> standing() const;
   void advance(std::size_t part, std::uint64_t step);
   void quarantine(int worker, std::span<const Attempt> attempts);
   void give(Post& post, std::size_t part, std::uint64_t step);
@@ -99,6 +104,8 @@ class Supervisor : public Crew {
   std::uint64_t secret_[2] = {};
 
   std::vector<Part> parts_;
+  bool question_ = false;       // parts are of what is asked outside
+  bool asked_ = false;          // somebody outside, by this process
   std::string poisoned_;        // why the step leaves its batch out
   bool trusted_alone_ = false;  // no other device is asked
   std::optional<Json> kept_;    // the keeper's answer

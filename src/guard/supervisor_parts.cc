@@ -30,7 +30,8 @@ std::string finding_text(const Answer& answer) {
 
 // ---- Parts ----
 
-void Supervisor::begin_parts(std::uint64_t step) {
+void Supervisor::begin_parts(std::uint64_t step, bool question) {
+  question_ = question;
   parts_.clear();
   poisoned_.clear();
   for (Worker& worker : workers_) worker.part = -1;
@@ -46,6 +47,14 @@ void Supervisor::begin_parts(std::uint64_t step) {
     if (options_.verify == CrewOptions::Verify::dual || sampled) part.proof = Proof::again;
     parts_.push_back(std::move(part));
   }
+}
+
+std::vector<Proposed> Supervisor::standing() const {
+  std::vector<Proposed> proposals;
+  for (const Part& part : parts_) {
+    if (poisoned_.empty()) proposals.push_back(*part.standing);
+  }
+  return proposals;
 }
 
 bool Supervisor::all_stand() const {
@@ -136,6 +145,7 @@ void Supervisor::give(Post& post, std::size_t index, std::uint64_t step) {
   order.first = part.first;
   order.count = part.count;
   order.slot = static_cast<int>(index);
+  order.question = question_;
   order.step = step;
   const RandomStream random(secret_[0], Purpose::check, step);
   order.key[0] = random.u64(2 * attempts_);
@@ -183,7 +193,7 @@ void Supervisor::answered(Post& post, const Json& content) {
       }
       const double seconds = monotonic_seconds() - part.began_at;
       note_late(post.number, seconds, post.late);
-      note_slow(post.number, seconds, part.count);
+      if (!question_) note_slow(post.number, seconds, part.count);  // writing and learning take other times
     }
   }
   part.attempts.push_back(std::move(attempt));

@@ -56,6 +56,21 @@ struct Made {
   std::vector<Doubt> doubts;  // if there are any, nothing was made
   Json facts;                 // for the metrics: loss, lr …
   std::string mended;         // what the keeper's own device got wrong before it was made again and came out right; empty: nothing
+  std::string note;           // for the step's line in the journal: what it took from outside; empty: nothing
+};
+
+// A step's samples in their area.
+struct Drawn {
+  std::string repaired;  // what was found damaged on the way and made again; empty: nothing
+  // What the step takes from outside and is not there yet: the durable record it will be read from ("rewards/12.json"). Empty: nothing.
+  std::string lacks;
+};
+
+// What was obtained from outside, and is durable.
+struct Asked {
+  std::vector<Doubt> doubts;          // about what workers wrote; if there are any, nobody was asked
+  std::vector<std::string> warnings;  // what those outside did not do
+  std::vector<std::string> unconfined;  // what the kernel did not give to confine them
 };
 
 enum class How : std::uint8_t {
@@ -80,8 +95,11 @@ class KeeperTask {
   [[nodiscard]] virtual Result<Loaded> load(std::size_t state, std::uint64_t before) = 0;
   // Takes the hashes of a state and compares with those it came with. Blocks that differ, named; empty: none.
   [[nodiscard]] virtual Result<std::string> check(std::size_t state) = 0;
-  // Fills the step's area with the samples that follow the state. Says what was found damaged on the way and made again; empty: nothing.
-  [[nodiscard]] virtual Result<std::string> batch(std::size_t state, std::size_t area) = 0;
+  // Fills the step's area with the samples that follow the state, and with what the step takes from outside, if that is there.
+  [[nodiscard]] virtual Result<Drawn> batch(std::size_t state, std::size_t area) = 0;
+  // Asks outside about what workers wrote (Order::question), of all samples in their order, and makes the answer durable: from here on it
+  // is what batch() finds, and part of the step's input.
+  [[nodiscard]] virtual Result<Asked> ask(std::size_t state, std::size_t area, std::span<const Proposed> written) = 0;
   [[nodiscard]] virtual Result<std::string> validation(std::int64_t first, std::int64_t count, std::size_t area) = 0;
   // The state `to` from the state `from` and what was proposed, in the order of the samples. Takes its hashes.
   [[nodiscard]] virtual Result<Made> make(std::size_t from, std::size_t to, std::size_t area, std::span<const Proposed> proposals,
@@ -95,6 +113,7 @@ struct Order {
   std::size_t area = 0;
   std::int64_t first = 0, count = 0;
   int slot = 0;
+  bool question = false;  // the slot gets what is to be asked outside about the samples, not yet the proposal
   std::uint64_t step = 0;
   std::uint64_t key[2] = {};  // what results are checked with
 };

@@ -33,7 +33,7 @@ class Gaps {
     std::uint64_t total = 0;
     double longest = 0;
   };
-  std::array<Histogram, 16> by_phase_{};
+  std::array<Histogram, phase_count> by_phase_{};
 };
 
 class Watchdog {

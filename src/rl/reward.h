@@ -23,6 +23,7 @@ struct Completion {
   std::int64_t tokens_max = 0;  // where it would have been cut
   bool finished = false;        // by the end token
   double chance = 0;            // in [0, 1), of this completion's own
+  double outside = 0;           // what the program says that [rl] command names; 0 where it is not asked
 
   // One thought, one answer, an end.
   [[nodiscard]] bool well_formed() const { return finished && think_ends == 1 && !answer.empty(); }
@@ -33,6 +34,7 @@ struct Reward {
   std::string_view summary;  // one sentence
   // Of a completion whose problem's verifier gives its answer `score` in [0, 1].
   double (*value)(const Completion& completion, double score) = nullptr;
+  bool outside = false;  // it reads Completion::outside
 };
 
 [[nodiscard]] std::span<const Reward* const> all_rewards();

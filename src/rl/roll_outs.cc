@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "infer/generator.h"
 #include "rl/advantage.h"
+#include "rl/command_scores.h"
 
 namespace godwit::rl {
 
@@ -28,6 +29,7 @@ struct Record {
   std::int64_t clipped = 0;      // tokens
   std::int64_t resampled = 0;    // prompts that were given up for another
   double kl = 0;                 // over all tokens
+  double outside = 0;            // scores of the program, summed over the completions
 };
 static_assert(std::is_trivially_copyable_v<Record>);
 
@@ -42,7 +44,12 @@ struct Shared {
   std::unique_ptr<data::Problems> problems;
   std::vector<std::pair<const Reward*, double>> rewards;
   std::int64_t prompt_tokens_max = 0;
+  bool asks = false;  // a reward comes from outside
 
+  // By the problem's verifier.
+  [[nodiscard]] double score(const data::Problem& problem, const Completion& completion) const {
+    return completion.answer.empty() ? 0.0 : problems->score(problem, completion.answer);
+  }
   // Steps that learn from the same completions are numbered from 0.
   [[nodiscard]] std::int64_t epoch(std::uint64_t step) const { return static_cast<std::int64_t>(step) % settings.epochs; }
   // Whether the reference is the model as it is when this step begins.
@@ -74,12 +81,14 @@ class Writer : public train::RollOut {
   Result<void> use(std::size_t state) override {
     state_ = state;
     writing_ = nullptr;  // what it holds has changed
+    kept_.reset();
     return {};
   }
 
   Result<std::vector<data::Sample>> write(std::span<const data::Sample> prompts, std::uint64_t step,
                                             const std::function<bool()>& interrupted) override {
     step_ = step;
+    kept_.reset();
     TRY(write_by(shared_.epoch(step) == 0 ? weights_[state_] : old_weights_[state_], static_cast<std::int64_t>(prompts.size())));
     const auto group = static_cast<std::size_t>(shared_.settings.group);
     std::vector<data::Sample> asked(prompts.begin(), prompts.end());
@@ -93,10 +102,14 @@ class Writer : public train::RollOut {
       for (std::size_t i = 0; i < open.size(); ++i) {
         const std::size_t place = open[i];
         const std::span<data::Sample> to = std::span(written).subspan(place * group, group);
-        TRY(judge(asked[place], std::span(answers).subspan(i * group, group), noted_[place], to));
+        const std::span<const infer::Answer> of_place = std::span(answers).subspan(i * group, group);
+        lay_out(asked[place], of_place, to);
+        if (shared_.asks) continue;
+        TRY(judge(asked[place], of_place, {}, noted_[place]));
         noted_[place].record.resampled = attempt;
         if (std::ranges::all_of(noted_[place].advantages, [](double each) { return each == 0; })) equal.push_back(place);
       }
+      if (shared_.asks) kept_ = Kept{{prompts.begin(), prompts.end()}, answers, written, false};
       if (attempt == shared_.settings.resample) break;
       open = std::move(equal);
       for (const std::size_t place : open) {
@@ -106,6 +119,22 @@ class Writer : public train::RollOut {
       }
     }
     return written;
+  }
+
+  std::optional<std::vector<data::Sample>> written(std::span<const data::Sample> prompts, std::uint64_t step) override {
+    const auto same = [](const data::Sample& a, const data::Sample& b) { return a.index == b.index; };
+    if (!kept_ || kept_->taken || step != step_ || !std::ranges::equal(kept_->prompts, prompts, same)) return std::nullopt;
+    kept_->taken = true;
+    return kept_->samples;
+  }
+
+  Result<void> take_scores(std::span<const train::ScoredGroup> groups) override {
+    CHECK(kept_ && groups.size() == kept_->prompts.size(), "{} scored groups of {} prompts", groups.size(), kept_ ? kept_->prompts.size() : 0);
+    const auto group = static_cast<std::size_t>(shared_.settings.group);
+    for (std::size_t i = 0; i < groups.size(); ++i) {
+      TRY(judge(kept_->prompts[i], std::span(kept_->answers).subspan(i * group, group), groups[i].scores, noted_[i]));
+    }
+    return {};
   }
 
   std::vector<std::vector<float>> weigh(const train::Logprobs& current, const train::Logprobs& reference) override {
@@ -211,9 +240,20 @@ class Writer : public train::RollOut {
     return {};
   }
 
-  // Scores a prompt's group.
-  Result<void> judge(const data::Sample& prompt, std::span<const infer::Answer> answers, Noted& noted,
-                     std::span<data::Sample> written) const {
+  // What is learned from: prompts with what was written to them, of which that is labelled.
+  static void lay_out(const data::Sample& prompt, std::span<const infer::Answer> answers, std::span<data::Sample> written) {
+    for (std::size_t k = 0; k < answers.size(); ++k) {
+      data::Sample& one = written[k];
+      one = {};
+      one.ids = prompt.ids;
+      one.ids.insert(one.ids.end(), answers[k].ids.begin(), answers[k].ids.end());
+      one.labelled.assign(prompt.ids.size() - 1, 0);
+      one.labelled.insert(one.labelled.end(), answers[k].ids.size(), 1);
+    }
+  }
+
+  // Rewards a prompt's group. `outside`: by completion, empty where nobody is asked.
+  Result<void> judge(const data::Sample& prompt, std::span<const infer::Answer> answers, std::span<const double> outside, Noted& noted) const {
     const RlSettings& s = shared_.settings;
     const data::Problem problem = problem_at(*shared_.problems, shared_.seed, prompt.index);
     noted = {};
@@ -223,11 +263,13 @@ class Writer : public train::RollOut {
     for (const infer::Answer& answer : answers) {
       TRY_ASSIGN(Completion completion, read_completion(answer.ids, s.max_tokens, *shared_.tokenizer, shared_.tokens));
       completion.chance = RandomStream(shared_.seed, Purpose::reward, completion_number(prompt, noted.logprobs.size())).f64(0);
-      const double score = completion.answer.empty() ? 0.0 : shared_.problems->score(problem, completion.answer);
+      if (!outside.empty()) completion.outside = outside[noted.logprobs.size()];
+      const double score = shared_.score(problem, completion);
       double reward = 0;
       for (const auto& [kind, weight] : shared_.rewards) reward += weight * kind->value(completion, score);
       rewards.push_back(reward);
       record.reward += reward;
+      record.outside += completion.outside;
       record.tokens += completion.tokens;
       record.thinking += completion.thinking;
       record.right += completion.well_formed() && score == 1.0;
@@ -236,12 +278,6 @@ class Writer : public train::RollOut {
       for (const float logprob : answer.logprobs) record.logprob += static_cast<double>(logprob);
       noted.logprobs.push_back(answer.logprobs);
       noted.cut.push_back(!completion.finished);
-      data::Sample& one = written[noted.logprobs.size() - 1];
-      one = {};
-      one.ids = prompt.ids;
-      one.ids.insert(one.ids.end(), answer.ids.begin(), answer.ids.end());
-      one.labelled.assign(prompt.ids.size() - 1, 0);
-      one.labelled.insert(one.labelled.end(), answer.ids.size(), 1);
     }
     record.completions = s.group;
     noted.advantages = advantages(rewards, s.advantage);
@@ -257,6 +293,14 @@ class Writer : public train::RollOut {
   std::int64_t streams_ = 0;
   std::unique_ptr<infer::Generator> generator_;
   std::vector<Noted> noted_;  // by prompt
+  // Where rewards come from outside: what was written and can be rewarded when they are there.
+  struct Kept {
+    std::vector<data::Sample> prompts;
+    std::vector<infer::Answer> answers;
+    std::vector<data::Sample> samples;
+    bool taken = false;
+  };
+  std::optional<Kept> kept_;
 };
 
 class GroupRollOuts : public train::RollOuts {
@@ -278,7 +322,30 @@ class GroupRollOuts : public train::RollOuts {
   bool copies_at(const std::string& prefix, std::uint64_t step) const override {
     return prefix == old_copies ? shared_.epoch(step) == 0 : shared_.refreshes(step);
   }
-  bool same_prompts(std::uint64_t step) const override { return shared_.epoch(step) != 0; }
+  std::uint64_t written_at(std::uint64_t step) const override { return step - static_cast<std::uint64_t>(shared_.epoch(step)); }
+  bool asks() const override { return shared_.asks; }
+  Result<Said> ask(std::span<const data::Sample> prompts, std::span<const data::Sample> completions,
+                   const std::function<void()>& beat) const override {
+    const auto group = static_cast<std::size_t>(shared_.settings.group);
+    std::vector<Json> lines;
+    for (std::size_t i = 0; i < completions.size(); ++i) {
+      const data::Sample& prompt = prompts[i / group];
+      const data::Problem problem = problem_at(*shared_.problems, shared_.seed, prompt.index);
+      const std::span<const std::int32_t> ids = std::span(completions[i].ids).subspan(prompt.ids.size());
+      TRY_ASSIGN(const Completion completion, read_completion(ids, shared_.settings.max_tokens, *shared_.tokenizer, shared_.tokens));
+      TRY_ASSIGN(Json line, command_line(problem, completion, ids, shared_.score(problem, completion), *shared_.tokenizer));
+      lines.push_back(std::move(line));
+    }
+    TRY_ASSIGN(CommandScores scores, ask_command(shared_.settings, lines, beat));
+    Said said;
+    for (std::size_t i = 0; i < scores.scores.size(); ++i) {
+      if (i % group == 0) said.scores.emplace_back();
+      said.scores.back().push_back(scores.scores[i]);
+    }
+    said.warnings = std::move(scores.warnings);
+    said.unconfined = std::move(scores.unconfined);
+    return said;
+  }
   Needs needs(std::uint64_t step) const override {
     return {shared_.epoch(step) != 0, shared_.settings.kl > 0 && !shared_.refreshes(step) ? reference_copies : ""};
   }
@@ -303,6 +370,7 @@ class GroupRollOuts : public train::RollOuts {
       all.clipped += record.clipped;
       all.resampled += record.resampled;
       all.kl += record.kl;
+      all.outside += record.outside;
     }
     const auto share = [&](double sum) { return sum / static_cast<double>(all.completions); };
     Step step;
@@ -310,6 +378,7 @@ class GroupRollOuts : public train::RollOuts {
     step.mean = mean_factor(all.tokens, all.completions, shared_.settings.normalise);
     step.silent = all.silent == static_cast<std::int64_t>(records.size());
     step.facts["reward"] = share(all.reward);
+    if (shared_.asks) step.facts["command"] = share(all.outside);
     step.facts["accuracy"] = share(static_cast<double>(all.right));
     step.facts["well_formed"] = share(static_cast<double>(all.well_formed));
     step.facts["length_mean"] = share(static_cast<double>(all.tokens));
@@ -330,6 +399,25 @@ class GroupRollOuts : public train::RollOuts {
  private:
   Shared shared_;
 };
+
+// What the reward `command` needs, and what it cannot be had together with.
+Result<void> check_outside(const Config& config, const Shared& shared) {
+  const std::string place = config.origin("rl", "command");
+  if (!shared.asks) {
+    if (shared.settings.command.empty()) return {};
+    return input_error("{}: no reward asks the program; add it: rewards = {{ command = 1.0 }}", place);
+  }
+  if (!config.has("rl", "command")) {
+    return input_error("{}: the reward command asks a program, and [rl] command names none: command = [\"python3\", \"score.py\"]",
+                       config.origin("rl", "rewards"));
+  }
+  if (shared.settings.resample > 0) {
+    return input_error("{}: other prompts are drawn by rewards, which are not known before the program has been asked: resample = 0 with the reward "
+                       "command",
+                       config.origin("rl", "resample"));
+  }
+  return check_command(shared.settings.command, place);
+}
 
 }  // namespace
 
@@ -365,7 +453,9 @@ Result<train::OpenedRollOuts> open_roll_outs(const Config& config, const train::
   for (const auto& [name, weight] : shared.settings.rewards) {
     TRY_ASSIGN(const Reward* reward, find_reward(name, config.origin("rl", "rewards")));
     shared.rewards.emplace_back(reward, weight);
+    shared.asks = shared.asks || reward->outside;
   }
+  TRY(check_outside(config, shared));
   shared.prompt_tokens_max = shared.problems->longest().prompt + 1;
   if (shared.prompt_tokens_max + shared.settings.max_tokens > model.context()) {
     return input_error("{}: prompts of up to {} tokens and {} new ones do not fit the model's max_position_embeddings = {}",

@@ -181,7 +181,7 @@ class Rolling {
     roll_out.use(0).value();
     data::Cursor cursor = setup_.dataset->begin();
     const auto samples = setup_.dataset->next(cursor, prompts).value();
-    return engine_->propose_rolled(*setup_.roll_outs, roll_out, samples, 0, [] { return false; }).value();
+    return engine_->propose_rolled(*setup_.roll_outs, roll_out, samples, {}, 0, [] { return false; }).value();
   }
   const train::Setup& setup() const { return setup_; }
   train::Engine& engine() { return *engine_; }

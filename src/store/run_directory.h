@@ -1,7 +1,7 @@
 // What a run directory holds, by name: the one place that knows the paths.
 //
 //   config.toml  sources.json  model/config.json  model/run.json  tokenizer/  journal/  checkpoints/<step>/  metrics.jsonl  log.txt
-//   best.json  data/  lock  guard.json  faults.jsonl
+//   best.json  data/  rewards/<step>.json  samples.jsonl  lock  guard.json  faults.jsonl
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,8 @@ struct RunDirectory {
   [[nodiscard]] std::filesystem::path log() const { return root / "log.txt"; }
   [[nodiscard]] std::filesystem::path best() const { return root / "best.json"; }
   [[nodiscard]] std::filesystem::path data() const { return root / "data"; }
+  [[nodiscard]] std::filesystem::path rewards() const { return root / "rewards"; }        // scores that came from outside
+  [[nodiscard]] std::filesystem::path samples() const { return root / "samples.jsonl"; }  // completions now and then, for people
   [[nodiscard]] std::filesystem::path lock() const { return root / "lock"; }
   [[nodiscard]] std::filesystem::path guard() const { return root / "guard.json"; }     // what the supervisor tells while it runs
   [[nodiscard]] std::filesystem::path faults() const { return root / "faults.jsonl"; }  // faults on purpose that struck

@@ -12,6 +12,7 @@
 #include "train/beginning.h"
 #include "train/engine.h"
 #include "train/run.h"
+#include "train/scores.h"
 #include "train/setup.h"
 
 namespace godwit::train {
@@ -23,6 +24,7 @@ constexpr const char* profile = "exact/1";
 struct Committed {
   Digest digest;
   bool skipped = false;
+  std::string note;
 };
 
 // What the journal says of a step: of its latest line that commits it, or of the line that begins the run.
@@ -30,7 +32,7 @@ std::optional<Committed> find_committed(const store::Journal::Content& journal, 
   for (auto entry = journal.entries.rbegin(); entry != journal.entries.rend(); ++entry) {
     if (entry->verdict == "rollback" && entry->step < step) return std::nullopt;
     if (entry->step != step || entry->verdict == "extend" || entry->verdict == "rollback") continue;
-    return Committed{entry->digest, entry->verdict == "skip"};
+    return Committed{entry->digest, entry->verdict == "skip", entry->note};
   }
   return std::nullopt;
 }
@@ -39,7 +41,7 @@ std::optional<Committed> find_committed(const store::Journal::Content& journal, 
 class Replica {
  public:
   // Nothing large is allocated before prepare; the device outlives the replica.
-  explicit Replica(const Setup& setup) : setup_(setup), engine_(*setup.model, setup.program_settings(), setup.predictions_max(), setup.roll_outs && setup.roll_outs->ever_needs()) {}
+  Replica(const Setup& setup, const store::RunDirectory& run) : setup_(setup), run_(run), engine_(*setup.model, setup.program_settings(), setup.predictions_max(), setup.roll_outs && setup.roll_outs->ever_needs()) {}
 
   [[nodiscard]] Result<void> prepare(device::Device& device) {
     TRY_ASSIGN(state_, State::create(device, *setup_.model, setup_.dataset->begin().values.size(), setup_.copies()));
@@ -60,7 +62,8 @@ class Replica {
   [[nodiscard]] Digest digest(int threads) const { return store::digest_state(state_->list(), threads); }
 
   // The state of the next step.
-  [[nodiscard]] Result<void> advance(bool skip, const std::function<bool()>& interrupted) {
+  [[nodiscard]] Result<void> advance(const Committed& committed, const std::function<bool()>& interrupted) {
+    const bool skip = committed.skipped;
     data::Cursor cursor = state_->cursor();
     TRY_ASSIGN(const std::vector<data::Sample> samples, next_samples(setup_, state_->scalars().step, cursor));
     for (const std::string& prefix : setup_.copies()) {
@@ -68,7 +71,10 @@ class Replica {
     }
     std::optional<Proposal> proposal;
     if (!skip && roll_out_) {
-      TRY_ASSIGN(Engine::Rolled rolled, engine_.propose_rolled(*setup_.roll_outs, *roll_out_, samples, state_->scalars().step, interrupted));
+      TRY_ASSIGN(const std::optional<Scores> scores, scores_of(committed));
+      const std::span<const ScoredGroup> scored = scores ? std::span<const ScoredGroup>(scores->groups) : std::span<const ScoredGroup>();
+      TRY_ASSIGN(Engine::Rolled rolled,
+                 engine_.propose_rolled(*setup_.roll_outs, *roll_out_, samples, scored, state_->scalars().step, interrupted));
       proposal = std::move(rolled.proposal);
       if (!rolled.step.silent) {
         TRY(engine_.gradient_norm(rolled.step.mean));
@@ -86,7 +92,24 @@ class Replica {
   }
 
  private:
+  // What the next step took from outside, as the journal names it.
+  [[nodiscard]] Result<std::optional<Scores>> scores_of(const Committed& committed) const {
+    const std::uint64_t step = state_->scalars().step;
+    TRY_ASSIGN(std::optional<Scores> scores, scores_for(setup_, run_, step));
+    const auto noted = noted_scores(committed.note);
+    if (setup_.roll_outs->asks() && !scores) {
+      return differs_error("{} is missing: step {} was committed with it", scores_path(run_.rewards(), setup_.roll_outs->written_at(step) + 1).string(),
+                           step + 1);
+    }
+    if (scores && noted && !(noted->digest == scores->digest)) {
+      return differs_error("{} has SHA-256 {}, the journal committed step {} with {}", scores_path(run_.rewards(), scores->step).string(),
+                           hex(scores->digest), step + 1, hex(noted->digest));
+    }
+    return scores;
+  }
+
   const Setup& setup_;
+  const store::RunDirectory& run_;
   std::unique_ptr<State> state_;
   Engine engine_;
   std::unique_ptr<RollOut> roll_out_;  // where the model writes its own samples
@@ -165,7 +188,7 @@ Result<Audit> audit(const AuditOptions& options) {
   TRY_ASSIGN(const Setup setup, make_setup(std::move(config), run, {}, options.interrupted, options.open_roll_outs));
 
   TRY_ASSIGN(const auto device, device::Device::open(options.device));
-  Replica replica(setup);
+  Replica replica(setup, run);
   TRY(replica.prepare(*device));
   Audit result;
   TRY_ASSIGN(result.from, load(setup, run, options.step - 1, replica.state()));
@@ -189,7 +212,7 @@ Result<Audit> audit(const AuditOptions& options) {
     tell(static_cast<double>(step - result.from - 1), fmt::format("step {}/{} on {}", step, options.step, device->name()));
     const auto expected = find_committed(journal, step);
     if (!expected) return differs_error("the journal of '{}' has no line that commits step {}", run.root.string(), step);
-    TRY(replica.advance(expected->skipped, options.interrupted));
+    TRY(replica.advance(*expected, options.interrupted));
     if (replica.digest(threads) != expected->digest) {
       result.step = step;
       committed = *expected;
@@ -212,10 +235,10 @@ Result<Audit> audit(const AuditOptions& options) {
   {
     TRY_ASSIGN(const auto reference, device::Device::open({.backend = "reference", .threads = 1, .isa = ""}));
     reference->watch([&](std::int32_t) { count_op("by the references"); });
-    Replica made(setup);
+    Replica made(setup, run);
     TRY(made.prepare(*reference));
     TRY(made.set(before));
-    TRY(made.advance(committed.skipped, options.interrupted));
+    TRY(made.advance(committed, options.interrupted));
     result.reference = made.digest(threads);
   }
   if (result.step == options.step && result.reference == committed.digest) {
@@ -230,10 +253,10 @@ Result<Audit> audit(const AuditOptions& options) {
   // Where do they part? The device again, each op beside its reference.
   done = 0;
   TRY_ASSIGN(const auto lockstep, device::Lockstep::open(options.device, [&] { count_op("op by op"); }));
-  Replica made(setup);
+  Replica made(setup, run);
   TRY(made.prepare(lockstep->device()));
   TRY(made.set(before));
-  TRY(made.advance(committed.skipped, options.interrupted));
+  TRY(made.advance(committed, options.interrupted));
   result.device = made.digest(threads);
   result.op = lockstep->difference();
   result.said = differs_text(result, options.step, device->name());

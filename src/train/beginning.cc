@@ -30,7 +30,7 @@ Result<void> begin_run(const Setup& setup, State& state, const std::function<voi
 
 Result<std::vector<data::Sample>> next_samples(const Setup& setup, std::uint64_t step, data::Cursor& cursor) {
   const std::int64_t count = setup.settings.run.batch;
-  if (setup.roll_outs && setup.roll_outs->same_prompts(step)) cursor.values[0] -= static_cast<std::uint64_t>(count);
+  if (setup.roll_outs && setup.roll_outs->written_at(step) != step) cursor.values[0] -= static_cast<std::uint64_t>(count);
   return setup.dataset->next(cursor, count);
 }
 

@@ -38,7 +38,8 @@ class Engine {
     RollOuts::Step step;
   };
   [[nodiscard]] Result<Rolled> propose_rolled(const RollOuts& roll_outs, RollOut& roll_out, std::span<const data::Sample> prompts,
-                                              std::uint64_t step, const std::function<bool()>& interrupted);
+                                              std::span<const ScoredGroup> scored, std::uint64_t step,
+                                              const std::function<bool()>& interrupted);
   // Norm of the proposed gradient, `mean` times what was proposed; NaN or infinite if it must not be applied.
   [[nodiscard]] Result<float> gradient_norm(float mean = 1) { return optimizer_.norm(root(), mean); }
   // The proposed gradient of a parameter, for tests and probes.

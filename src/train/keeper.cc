@@ -158,15 +158,53 @@ Result<std::string> TrainingKeeper::draw(std::uint64_t step, const std::function
   return repaired;
 }
 
-Result<std::string> TrainingKeeper::batch(std::size_t state, std::size_t index) {
+Result<guard::Drawn> TrainingKeeper::batch(std::size_t state, std::size_t index) {
   const std::uint64_t step = states_[state]->scalars().step + 1;
   carry_out(pulse_->enter(Phase::batch, step), *states_[state]);
-  return draw(step, [&]() -> Result<void> {
-    data::Cursor cursor = states_[state]->cursor();
-    TRY_ASSIGN(const std::vector<data::Sample> samples, next_samples(task_.setup(), step - 1, cursor));
-    write_area(area(index), samples, cursor);
-    return {};
-  });
+  const RollOuts* roll_outs = task_.setup().roll_outs.get();
+  // A record that is not what was written is waited for, as files of data are.
+  const Result<std::optional<Scores>> scores = scores_for(task_.setup(), task_.run(), step - 1);
+  if (!scores.ok()) return world_error("{}", scores.error().message);
+  guard::Drawn drawn;
+  if (roll_outs != nullptr && roll_outs->asks() && !*scores) {
+    drawn.lacks = scores_path(task_.run().rewards(), roll_outs->written_at(step - 1) + 1).string();
+  }
+  TRY_ASSIGN(drawn.repaired, draw(step, [&]() -> Result<void> {
+               data::Cursor cursor = states_[state]->cursor();
+               TRY_ASSIGN(const std::vector<data::Sample> samples, next_samples(task_.setup(), step - 1, cursor));
+               write_area(area(index), samples, cursor, *scores);
+               return {};
+             }));
+  return drawn;
+}
+
+Result<guard::Asked> TrainingKeeper::ask(std::size_t state, std::size_t index, std::span<const guard::Proposed> written) {
+  const std::uint64_t step = states_[state]->scalars().step + 1;
+  carry_out(pulse_->enter(Phase::asking, step), *states_[state]);
+  const RollOuts& roll_outs = *task_.setup().roll_outs;
+  const auto bytes = [&](std::int64_t samples) { return question_bytes(roll_outs, samples); };
+  guard::Asked asked;
+  if (std::vector<int> changed = changed_in_transit(written, bytes); !changed.empty()) {
+    asked.doubts.push_back({"the completions are not what their worker wrote: their bytes changed on the way", false, std::move(changed)});
+    return asked;
+  }
+  TRY_ASSIGN(const Area prompts, read_area(area(index)));
+  std::vector<data::Sample> completions;
+  for (const guard::Proposed& proposed : written) {
+    TRY_ASSIGN(Area part, read_area({slot(proposed), static_cast<std::size_t>(bytes(proposed.count))}));
+    std::ranges::move(part.samples, std::back_inserter(completions));
+  }
+  const auto group = static_cast<std::size_t>(roll_outs.group());
+  CHECK(completions.size() == prompts.samples.size() * group, "{} completions to {} prompts", completions.size(), prompts.samples.size());
+  TRY_ASSIGN(RollOuts::Said said, roll_outs.ask(prompts.samples, completions, [this] { pulse_->beat(); }));
+  std::vector<ScoredGroup> groups;
+  for (std::size_t i = 0; i < prompts.samples.size(); ++i) {
+    groups.push_back({completions_digest(std::span(completions).subspan(i * group, group)), std::move(said.scores[i])});
+  }
+  TRY(write_scores(task_.run().rewards(), roll_outs.written_at(step - 1) + 1, groups));
+  asked.warnings = std::move(said.warnings);
+  asked.unconfined = std::move(said.unconfined);
+  return asked;
 }
 
 Result<std::string> TrainingKeeper::validation(std::int64_t first, std::int64_t count, std::size_t index) {
@@ -182,11 +220,11 @@ Result<std::string> TrainingKeeper::validation(std::int64_t first, std::int64_t 
   });
 }
 
-std::vector<int> TrainingKeeper::changed_in_transit(std::span<const guard::Proposed> proposals) const {
+std::vector<int> TrainingKeeper::changed_in_transit(std::span<const guard::Proposed> proposals,
+                                                    const std::function<std::int64_t(std::int64_t)>& bytes) const {
   std::vector<int> changed;
   for (std::size_t i = 0; i < proposals.size(); ++i) {
-    const std::byte* slot = memory_.slots[static_cast<std::size_t>(proposals[i].worker)][static_cast<std::size_t>(proposals[i].slot)];
-    const BlockHash now = checksum({slot, static_cast<std::size_t>(task_.proposal_bytes(proposals[i].count))}, threads_);
+    const BlockHash now = checksum({slot(proposals[i]), static_cast<std::size_t>(bytes(proposals[i].count))}, threads_);
     if (!(now == proposals[i].checksum)) changed.push_back(static_cast<int>(i));
     pulse_->beat();
   }
@@ -197,11 +235,11 @@ std::vector<int> TrainingKeeper::not_finite(std::span<const guard::Proposed> pro
   std::vector<int> found;
   const Programs& programs = task_.programs();
   for (std::size_t i = 0; i < proposals.size(); ++i) {
-    const std::byte* slot = memory_.slots[static_cast<std::size_t>(proposals[i].worker)][static_cast<std::size_t>(proposals[i].slot)];
+    const std::byte* at = slot(proposals[i]);
     const bool bad = std::ranges::any_of(programs.summed(), [&](const Programs::Summed& summed) {
       const program::TensorType& type = programs.training.tensor(programs.training.find(summed.name)).type;
       if (type.dtype != program::Dtype::f32) return false;
-      const auto* values = reinterpret_cast<const float*>(slot + summed.offset);
+      const auto* values = reinterpret_cast<const float*>(at + summed.offset);
       return !std::all_of(values, values + type.shape.count(), [](float x) { return std::isfinite(x); });
     });
     if (bad) found.push_back(static_cast<int>(i));
@@ -224,8 +262,7 @@ std::optional<RollOuts::Step> TrainingKeeper::read_records(std::span<const guard
   if (roll_outs == nullptr) return std::nullopt;
   std::vector<const std::byte*> records;
   for (const guard::Proposed& proposal : proposals) {
-    const std::byte* slot = memory_.slots[static_cast<std::size_t>(proposal.worker)][static_cast<std::size_t>(proposal.slot)];
-    for (std::int64_t i = 0; i < proposal.count; ++i) records.push_back(slot + task_.programs().node_bytes() + i * task_.record_bytes());
+    for (std::int64_t i = 0; i < proposal.count; ++i) records.push_back(slot(proposal) + task_.programs().node_bytes() + i * task_.record_bytes());
   }
   return roll_outs->read(records);
 }
@@ -338,11 +375,13 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
           {fmt::format("the batch of {} samples has no labelled prediction", samples.samples.size()), true, std::move(all)});
       return made;
     }
-    if (std::vector<int> changed = changed_in_transit(proposals); !changed.empty()) {
+    const auto bytes = [this](std::int64_t count) { return task_.proposal_bytes(count); };
+    if (std::vector<int> changed = changed_in_transit(proposals, bytes); !changed.empty()) {
       made.doubts.push_back({"the proposal is not what its worker made: its bytes changed on the way", false, std::move(changed)});
       return made;
     }
     rolled = read_records(proposals);
+    if (samples.scores) made.note = scores_note(*samples.scores);
   }
   const bool silent = rolled && rolled->silent;
   if (how == guard::How::skip || silent) {

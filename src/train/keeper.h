@@ -19,7 +19,8 @@ class TrainingKeeper : public guard::KeeperTask {
   [[nodiscard]] Result<void> prepare(const guard::Memory& memory, guard::Pulse& pulse) override;
   [[nodiscard]] Result<Loaded> load(std::size_t state, std::uint64_t before) override;
   [[nodiscard]] Result<std::string> check(std::size_t state) override;
-  [[nodiscard]] Result<std::string> batch(std::size_t state, std::size_t area) override;
+  [[nodiscard]] Result<guard::Drawn> batch(std::size_t state, std::size_t area) override;
+  [[nodiscard]] Result<guard::Asked> ask(std::size_t state, std::size_t area, std::span<const guard::Proposed> written) override;
   [[nodiscard]] Result<std::string> validation(std::int64_t first, std::int64_t count, std::size_t area) override;
   [[nodiscard]] Result<guard::Made> make(std::size_t from, std::size_t to, std::size_t area, std::span<const guard::Proposed> proposals,
                                          guard::How how) override;
@@ -31,7 +32,12 @@ class TrainingKeeper : public guard::KeeperTask {
   [[nodiscard]] Result<std::string> draw(std::uint64_t step, const std::function<Result<void>()>& samples);
   [[nodiscard]] Result<NodeAt> join(std::span<const guard::Proposed> proposals);
   // Which proposals are not the bytes their workers made, or hold numbers that are not finite.
-  [[nodiscard]] std::vector<int> changed_in_transit(std::span<const guard::Proposed> proposals) const;
+  // `bytes`: what so many samples take in a slot.
+  [[nodiscard]] std::vector<int> changed_in_transit(std::span<const guard::Proposed> proposals,
+                                                    const std::function<std::int64_t(std::int64_t samples)>& bytes) const;
+  [[nodiscard]] std::byte* slot(const guard::Proposed& proposed) const {
+    return memory_.slots[static_cast<std::size_t>(proposed.worker)][static_cast<std::size_t>(proposed.slot)];
+  }
   [[nodiscard]] std::vector<int> not_finite(std::span<const guard::Proposed> proposals) const;
   // Joins the proposals, judges the sum and applies the optimizer, once. The keeper's device is one like others: what it finds in doubt of its
   // own is said in `own`, and then nothing else counts.

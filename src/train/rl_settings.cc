@@ -39,6 +39,28 @@ std::vector<ConfigKey> rl_config_keys() {
        .type = T::table,
        .description = "What a completion is rewarded for, and with which weight; by default `{ answer = 1.0 }`."},
       {.section = section,
+       .key = "command",
+       .type = T::texts,
+       .may_change = true,
+       .description = "The program that the reward `command` asks, with its arguments: a line of JSON for each completion comes in, a line with "
+                      "its score goes out (docs/reinforcement.md)."},
+      {.section = section,
+       .key = "command_timeout",
+       .type = T::real,
+       .fallback = 60.0,
+       .may_change = true,
+       .minimum = 0.01,
+       .maximum = 1e6,
+       .description = "Seconds a step that it may take; what it has not scored by then counts 0."},
+      {.section = section,
+       .key = "command_memory",
+       .type = T::integer,
+       .fallback = 4096,
+       .may_change = true,
+       .minimum = 0,
+       .maximum = 1 << 24,
+       .description = "MiB of address space for each of its processes; 0: no limit."},
+      {.section = section,
        .key = "advantage",
        .type = T::text,
        .fallback = "mean",
@@ -141,6 +163,9 @@ Result<RlSettings> read_rl_settings(const Config& config) {
     s.rewards = {{"answer", 1.0}};
   }
   if (s.rewards.empty()) return input_error("{}: there is no reward; the least is {{ answer = 1.0 }}", config.origin("rl", "rewards"));
+  if (config.has("rl", "command")) s.command = config.texts("rl", "command");
+  s.command_timeout = config.real("rl", "command_timeout");
+  s.command_memory = config.integer("rl", "command_memory");
   s.advantage = config.text("rl", "advantage") == "standard" ? Advantage::standard : Advantage::mean;
   s.epochs = config.integer("rl", "epochs");
   s.ratio = config.text("rl", "ratio") == "sequence" ? Ratio::sequence : Ratio::token;

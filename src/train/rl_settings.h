@@ -33,6 +33,10 @@ struct RlSettings {
   std::int64_t group = 8;                    // completions of each
   std::int64_t max_tokens = 0;               // of a completion
   std::vector<std::pair<std::string, double>> rewards;  // name and weight
+  // The program that the reward `command` asks: executable and arguments, seconds a step, MiB for each of its processes (0: no limit).
+  std::vector<std::string> command;
+  double command_timeout = 60;
+  std::int64_t command_memory = 4096;
   Advantage advantage = Advantage::mean;
   Normalise normalise = Normalise::tokens;
   std::int64_t epochs = 1;      // steps that learn from the same completions

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,6 +29,14 @@ namespace godwit::train {
 // By completion and labelled prediction.
 using Logprobs = std::vector<std::vector<float>>;
 
+// What somebody outside said of a prompt's completions: a score each.
+struct ScoredGroup {
+  Digest completions;  // which they are: completions_digest
+  std::vector<double> scores;
+};
+// SHA-256 over the ids, prompt and completion, of a group as RollOut::write() gives it.
+[[nodiscard]] Digest completions_digest(std::span<const data::Sample> group);
+
 // Of one process, used by one thread. Steps are counted by those committed before: the first one is step 0.
 class RollOut {
  public:
@@ -40,6 +49,10 @@ class RollOut {
   // The group of each prompt, one prompt after another: prompt and completion, of which only the completion's tokens are labelled. `interrupted` is asked between tokens; true gives up with ErrorKind::stopped.
   [[nodiscard]] virtual Result<std::vector<data::Sample>> write(std::span<const data::Sample> prompts, std::uint64_t step,
                                                            const std::function<bool()>& interrupted) = 0;
+  // What the last write() has written, if that was to these prompts at this step, the model has not changed, and it was not asked for before.
+  [[nodiscard]] virtual std::optional<std::vector<data::Sample>> written(std::span<const data::Sample> prompts, std::uint64_t step) = 0;
+  // Where RollOuts::asks(): what was said of the completions that write() returned, by prompt. Before weigh().
+  [[nodiscard]] virtual Result<void> take_scores(std::span<const ScoredGroup> groups) = 0;
   // What each prediction of the completions that write() returned weighs, 0 where it is not labelled. `current`: by the model as it is;
   // `reference`: by the reference. Either is empty where RollOuts::needs says it is not needed.
   [[nodiscard]] virtual std::vector<std::vector<float>> weigh(const Logprobs& current, const Logprobs& reference) = 0;
@@ -60,8 +73,18 @@ class RollOuts {
   // Copies of the weights that the state carries, by prefix, and of which of them a step's own weights become the copy.
   [[nodiscard]] virtual std::vector<std::string> copies() const = 0;
   [[nodiscard]] virtual bool copies_at(const std::string& prefix, std::uint64_t step) const = 0;
-  // Whether a step takes the prompts of the one before.
-  [[nodiscard]] virtual bool same_prompts(std::uint64_t step) const = 0;
+  // The first step that learns from the same completions as this one: it, or one before it.
+  [[nodiscard]] virtual std::uint64_t written_at(std::uint64_t step) const = 0;
+  // Whether rewards come from outside: then nothing can be weighed before they are asked for.
+  [[nodiscard]] virtual bool asks() const = 0;
+  struct Said {
+    std::vector<std::vector<double>> scores;  // by prompt and completion
+    std::vector<std::string> warnings;        // what was not scored, and why
+    std::vector<std::string> unconfined;      // what the kernel did not give to confine whoever is asked
+  };
+  // Asks whoever scores completions, in the order of their prompts. Called in a trusted process; `beat` now and then.
+  [[nodiscard]] virtual Result<Said> ask(std::span<const data::Sample> prompts, std::span<const data::Sample> completions,
+                                         const std::function<void()>& beat) const = 0;
   // Log-probabilities that weighing a step's completions needs beside those of decoding.
   struct Needs {
     bool current = false;

@@ -19,6 +19,7 @@
 #include "train/engine.h"
 #include "train/metrics.h"
 #include "train/rl_settings.h"
+#include "train/scores.h"
 #include "train/setup.h"
 #include "train/task.h"
 
@@ -101,7 +102,9 @@ class Run {
 
 Result<void> Run::begin() {
   TRY(remove_temporaries(directory_.root));
-  if (fs::exists(directory_.checkpoints())) TRY(remove_temporaries(directory_.checkpoints()));
+  for (const fs::path& each : {directory_.checkpoints(), directory_.rewards()}) {
+    if (fs::exists(each)) TRY(remove_temporaries(each));
+  }
   TRY(create_directories_durably(directory_.checkpoints()));
   TRY_ASSIGN(journal_, store::Ledger::open(directory_.journal()));
   // The process before may have ended between its line and what follows from it.
@@ -203,6 +206,12 @@ Result<void> Run::remove_after(std::uint64_t step) {
   }
   TRY_ASSIGN(const auto best, store::read_best(directory_));
   if (best && best->step > step) TRY(remove_tree(directory_.best()));
+  if (!fs::exists(directory_.rewards())) return {};
+  // Scores of completions that will not be written. Those of the next step are of this step's state, which stands.
+  TRY_ASSIGN(const auto records, scored_steps(directory_.rewards()));
+  for (const std::uint64_t each : records) {
+    if (each > step + 1) TRY(remove_tree(scores_path(directory_.rewards(), each)));
+  }
   return {};
 }
 

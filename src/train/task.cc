@@ -24,11 +24,14 @@ guard::Sizes TrainingTask::sizes() const {
   guard::Sizes sizes;
   const std::int64_t batch = setup_.settings.run.batch;
   sizes.state_bytes = layout_.bytes();
-  sizes.slot_bytes = proposal_bytes(batch);
+  const RollOuts* roll_outs = setup_.roll_outs.get();
+  const bool asks = roll_outs != nullptr && roll_outs->asks();
+  sizes.slot_bytes = std::max(proposal_bytes(batch), asks ? train::question_bytes(*roll_outs, batch) : 0);
   sizes.samples = batch;
   sizes.pass = setup_.settings.run.micro_batch;
   sizes.area_bytes =
-      device::aligned(area_bytes(std::max(batch, sizes.pass), setup_.dataset->predictions_max(), setup_.dataset->begin().values.size()));
+      device::aligned(area_bytes(std::max(batch, sizes.pass), setup_.dataset->predictions_max(), setup_.dataset->begin().values.size(),
+                                 asks ? roll_outs->group() : 0));
   sizes.validation = programs_.evaluation.nodes.empty() || setup_.roll_outs ? 0 : setup_.dataset->validation_count();
   return sizes;
 }

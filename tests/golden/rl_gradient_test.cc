@@ -120,6 +120,8 @@ class Given : public train::RollOut, public train::RollOuts {
     }
     return written;
   }
+  std::optional<std::vector<data::Sample>> written(std::span<const data::Sample>, std::uint64_t) override { return std::nullopt; }
+  Result<void> take_scores(std::span<const train::ScoredGroup>) override { return {}; }
   std::vector<std::vector<float>> weigh(const train::Logprobs& current, const train::Logprobs&) override {
     std::vector<std::vector<float>> all;
     for (std::size_t i = 0; i < current.size(); ++i) {
@@ -143,7 +145,9 @@ class Given : public train::RollOut, public train::RollOuts {
   std::unique_ptr<train::RollOut> roll_out() const override { return nullptr; }
   std::vector<std::string> copies() const override { return {}; }
   bool copies_at(const std::string&, std::uint64_t) const override { return false; }
-  bool same_prompts(std::uint64_t) const override { return false; }
+  std::uint64_t written_at(std::uint64_t step) const override { return step; }
+  bool asks() const override { return false; }
+  Result<Said> ask(std::span<const data::Sample>, std::span<const data::Sample>, const std::function<void()>&) const override { return Said{}; }
   Needs needs(std::uint64_t) const override { return {.current = true}; }
   bool ever_needs() const override { return true; }
   Step read(std::span<const std::byte* const>) const override {
@@ -201,7 +205,7 @@ TEST_P(RlGradient, IsThatOfGrpo) {
   ASSERT_TRUE(engine.state_changed().ok());
   std::vector<data::Sample> prompts;
   for (const Group& group : golden.groups) prompts.push_back(group.prompt);
-  const auto rolled = engine.propose_rolled(given, given, prompts, 0, [] { return false; });
+  const auto rolled = engine.propose_rolled(given, given, prompts, {}, 0, [] { return false; });
   ASSERT_TRUE(rolled.ok()) << rolled.error().message;
 
   for (std::size_t i = 0; i < given.logprobs.size(); ++i) {

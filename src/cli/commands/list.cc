@@ -70,7 +70,9 @@ Json list_presets() {
 
 Json list_commands() {
   Json entries = Json::array();
-  for (const Command* command : all_commands()) entries.push_back({{"name", command->name}, {"summary", command->summary}});
+  for (const Command* command : all_commands()) {
+    if (!command->hidden) entries.push_back({{"name", command->name}, {"summary", command->summary}});
+  }
   return entries;
 }
 

@@ -55,7 +55,7 @@ Result<std::vector<std::string>> read_events(const store::RunDirectory& run) {
   std::vector<std::string> events;
   TRY_ASSIGN(const store::Journal::Content journal, store::Journal::read(run.journal()));
   for (const store::JournalEntry& entry : journal.entries) {
-    if (entry.verdict == "commit" && entry.note.empty()) continue;
+    if (entry.verdict == "commit") continue;
     events.push_back(fmt::format("step {}: {}{}{}", entry.step, entry.verdict, entry.note.empty() ? "" : ", ", entry.note));
   }
   if (!fs::exists(run.log())) return events;

@@ -1,7 +1,7 @@
 // godwit verify: everything that can be checked of a model, checked from the bytes.
 //
 // Of a run: its journal's chain and that its steps follow each other, every checkpoint against its own digests and against the journal, the
-// steps of metrics.jsonl, best.json against both, and that config, model and tokenizer can be read. Of RUN@STEP: that checkpoint. Of a
+// steps of metrics.jsonl, best.json against both, scores from outside against the journal, and that config, model and tokenizer can be read. Of RUN@STEP: that checkpoint. Of a
 // Hugging Face directory: that every weight is there once, of the right shape, readable and finite, and that its tokenizer fits. What is
 // wrong with a run *differs* (exit 3); a directory that is no model is wrong input (exit 2).
 #include <algorithm>
@@ -20,6 +20,7 @@
 #include "store/run_directory.h"
 #include "text/tokenizer.h"
 #include "train/run.h"
+#include "train/scores.h"
 
 namespace godwit::cli {
 namespace {
@@ -171,6 +172,31 @@ Result<std::string> check_best(const store::RunDirectory& run, const std::vector
   return fmt::format("step {}, validation loss {}", best->step, best->validation_loss);
 }
 
+// Scores from outside: each record as it was written, and those that committed steps were made with as the journal has them.
+Result<std::string> check_rewards(const store::RunDirectory& run, const Result<store::Journal::Content>& journal) {
+  std::map<std::uint64_t, train::NotedScores> noted;  // by committed step
+  if (journal.ok()) {
+    for (const store::JournalEntry& entry : journal->entries) {
+      if (entry.verdict == "rollback") noted.erase(noted.upper_bound(entry.step), noted.end());
+      if (const auto scores = train::noted_scores(entry.note)) noted[entry.step] = *scores;
+    }
+  }
+  TRY_ASSIGN(const std::vector<std::uint64_t> steps, train::scored_steps(run.rewards()));
+  std::map<std::uint64_t, Digest> records;
+  for (const std::uint64_t step : steps) {
+    TRY_ASSIGN(const auto scores, train::read_scores(run.rewards(), step));
+    if (scores) records[step] = scores->digest;
+  }
+  for (const auto& [step, scores] : noted) {
+    const std::string path = train::scores_path(run.rewards(), scores.step).string();
+    const auto found = records.find(scores.step);
+    if (found == records.end()) return differs_error("{} is missing: step {} was committed with it", path, step);
+    if (found->second == scores.digest) continue;
+    return differs_error("{} has SHA-256 {}, the journal committed step {} with {}", path, hex(found->second), step, hex(scores.digest));
+  }
+  return fmt::format("{} records, {} steps committed with them", records.size(), noted.size());
+}
+
 Result<std::vector<Finding>> verify_run(const store::RunDirectory& run) {
   std::vector<Finding> findings;
   findings.push_back(found("config.toml", check_config(run)));
@@ -184,6 +210,9 @@ Result<std::vector<Finding>> verify_run(const store::RunDirectory& run) {
   const auto journal = store::Journal::read(run.journal());
   findings.push_back(found("journal", check_journal(run, journal)));
   findings.push_back(found("metrics", check_metrics(metrics, journal, running)));
+
+  const auto rewards = check_rewards(run, journal);
+  if (!rewards.ok() || there(run.rewards())) findings.push_back(found("rewards", rewards));
 
   TRY_ASSIGN(const auto steps, store::list_checkpoints(run.checkpoints()));
   for (const std::uint64_t step : steps) {
