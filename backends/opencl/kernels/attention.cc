@@ -1,4 +1,5 @@
 #include "families/attention.h"
+#include "families/attention_tiles.h"
 
 namespace godwit::opencl {
 namespace {
@@ -35,6 +36,7 @@ kernel void attention(__global const IN0* q, __global const IN0* kv, __global co
 )CL";
 
 void plan_attention(const Call& call, Plan& plan) {
+  if (by_tiles(call)) return plan_attention_tiles(call, plan);
   plan.name("rows");
   const auto small = [](std::int64_t x) { return static_cast<std::int32_t>(x); };
   const std::int64_t rows = call.in[0].rows(), heads = call.integer("heads"), value = call.integer("value");

@@ -1,4 +1,5 @@
 #include "families/attention.h"
+#include "families/attention_tiles.h"
 
 namespace godwit::opencl {
 namespace {
@@ -138,6 +139,7 @@ kernel void add_heads(__global const float* of_heads, __global float* dk_pe, lon
 )CL";
 
 void plan_attention_backward(const Call& call, Plan& plan) {
+  if (by_tiles(call)) return plan_attention_backward_tiles(call, plan);
   plan.name("rows");
   const auto small = [](std::int64_t x) { return static_cast<std::int32_t>(x); };
   const std::int64_t rows = call.in[0].rows(), heads = call.integer("heads"), nope = call.integer("nope"), value = call.integer("value");
