@@ -25,10 +25,6 @@ inline ushort narrow(float x) {
 inline float operand(ushort h) {
   return as_float((h & 0x7F80u) == 0u ? ((uint)h & 0x8000u) << 16 : (uint)h << 16);
 }
-// A float as it enters a bf16 product.
-inline float rounded(float x) {
-  return widen(narrow(x));
-}
 
 // The op's tensors by type: INk and OUTk are elements, getk and putk move them as floats.
 #ifdef IN0_BF16
@@ -68,6 +64,13 @@ inline float rounded(float x) {
 // is 2^-126 it may have been rounded up from what is still tiny with an unbounded exponent; 2^24 times as large, nothing is subnormal, and
 // whether the product's own rounding reaches 2^-126 shows. (Where that overflows, the sum was exact, and the comparison fails as it must.)
 #define DEFINE_FUNCTIONS(F, I, U)                                                                       \
+  /* As it enters a bf16 product. */                                                                    \
+  inline F __attribute__((overloadable)) rounded(F x) {                                                 \
+    const U b = as_##U(x);                                                                              \
+    const U nearest = (b + (U)0x7FFFu + ((b >> (U)16) & (U)1u)) & (U)0xFFFF0000u;                       \
+    const U finite = (b & (U)0x7F800000u) == (U)0u ? b & (U)0x80000000u : nearest;                      \
+    return x != x ? (F)NAN_F32 : as_##F(finite);                                                        \
+  }                                                                                                     \
   inline F __attribute__((overloadable)) fma_flush(F a, F b, F acc) {                                   \
     const F r = fma(a, b, acc);                                                                         \
     const F unbounded = fma(a * (F)0x1p24f, b, acc * (F)0x1p24f);                                       \

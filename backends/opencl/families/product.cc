@@ -2,40 +2,14 @@
 
 #include <fmt/format.h>
 
+#include "families/tile.h"
+
 namespace godwit::opencl {
 namespace {
 
 // Packing is indexed [panel, chunk of 512 of the summed axis, matrix].
 constexpr const char* text = R"CL(
-#define NO_EXPONENT 255
-
-#ifdef IN0_BF16
-// The smallest exponent of what is not zero.
-inline int exponent_of(ushort h) {
-  const int e = (h >> 7) & 255;
-  return e == 0 ? NO_EXPONENT : e;
-}
-#define exponent_at(p, i) exponent_of((p)[i])
-#else
-#define exponent_at(p, i) NO_EXPONENT
-#endif
-
 #ifdef GROUPED
-// Tiles of rows: {group, first row, rows}; group -1: none. Every group begins a tile of its own.
-kernel void plan_tiles(__global const int* offsets, __global int* tiles, int groups, int samples, int tile_count) {
-  int tile = 0;
-  for (int g = 0; g < groups; ++g) {
-    const int end = offsets[(g + 1) * samples];
-    for (int row = offsets[g * samples]; row < end; row += TILE_ROWS) {
-      tiles[3 * tile] = g;
-      tiles[3 * tile + 1] = row;
-      tiles[3 * tile + 2] = min(TILE_ROWS, end - row);
-      ++tile;
-    }
-  }
-  for (; tile < tile_count; ++tile) tiles[3 * tile] = -1;
-}
-
 kernel void clear_unused(__global const int* offsets, __global OUT0* y, long count, long columns, int groups_and_samples) {
   const long at = get_global_id(0);
   if (at < count && at / columns >= offsets[groups_and_samples]) put0(y, at, 0.0f);
@@ -53,7 +27,7 @@ kernel void clear_unused(__global const int* offsets, __global OUT0* y, long cou
         __global const IN0* source = from + ((first_line) + line) * depth;                                               \
         for (long k = begin; k < end; ++k) {                                                                             \
           panel[k * WIDTH + line] = operand0(source, k);                                                                 \
-          least = min(least, exponent_at(source, k));                                                                    \
+          least = min(least, exponent_of(operand0(source, k)));                                                                    \
         }                                                                                                                \
       } else {                                                                                                           \
         for (long k = begin; k < end; ++k) panel[k * WIDTH + line] = 0.0f;                                               \
@@ -64,7 +38,7 @@ kernel void clear_unused(__global const int* offsets, __global OUT0* y, long cou
       __global const IN0* source = from + k * all_lines + (first_line);                                                  \
       for (int line = 0; line < WIDTH; ++line) {                                                                         \
         panel[k * WIDTH + line] = operand0(source, line);                                                                \
-        least = min(least, exponent_at(source, line));                                                                   \
+        least = min(least, exponent_of(operand0(source, line)));                                                                   \
       }                                                                                                                  \
     }                                                                                                                    \
   } else {                                                                                                               \
@@ -72,7 +46,7 @@ kernel void clear_unused(__global const int* offsets, __global OUT0* y, long cou
       __global const IN0* source = from + k * all_lines + (first_line);                                                  \
       for (int line = 0; line < WIDTH; ++line) {                                                                         \
         panel[k * WIDTH + line] = line < (lines) ? operand0(source, line) : 0.0f;                                        \
-        if (line < (lines)) least = min(least, exponent_at(source, line));                                               \
+        if (line < (lines)) least = min(least, exponent_of(operand0(source, line)));                                               \
       }                                                                                                                  \
     }                                                                                                                    \
   }                                                                                                                      \
@@ -101,21 +75,6 @@ kernel void pack_columns(__global const IN0* matrices, __global float* to, __glo
   const int lines = (int)min((long)TILE_COLUMNS, all_lines - first);
   PACK(TILE_COLUMNS, first, lines)
 }
-
-// What one work-item sums: rows × columns of numbers, or of vectors.
-#ifdef WIDE
-#define SUM VEC
-#define SUM_ROWS TILE_ROWS
-#define SUM_COLUMNS 2
-#else
-#define SUM float
-#define SUM_ROWS 4
-#define SUM_COLUMNS 4
-#endif
-#define FOR_SUMS(r, c) _Pragma("unroll") for (int r = 0; r < SUM_ROWS; ++r) _Pragma("unroll") for (int c = 0; c < SUM_COLUMNS; ++c)
-typedef struct {
-  SUM v[SUM_ROWS][SUM_COLUMNS];
-} sums;
 
 #define TREE_DEPTH 24
 typedef struct {
@@ -148,26 +107,7 @@ inline void finish_sums(tree_of_sums* tree, sums* root) {
 #define LOCALS
 #define LOCAL_ARGUMENTS
 #define LOCAL_PARAMETERS
-#define CHAIN_STEP(link_, k)                                                                       \
-  {                                                                                                \
-    const VEC b0 = vload(0, b + (k) * TILE_COLUMNS), b1 = vload(1, b + (k) * TILE_COLUMNS);        \
-    _Pragma("unroll") for (int r = 0; r < SUM_ROWS; ++r) {                                         \
-      const VEC a_r = (VEC)a[(k) * TILE_ROWS + r];                                                 \
-      acc.v[r][0] = link_(a_r, b0, acc.v[r][0]);                                                   \
-      acc.v[r][1] = link_(a_r, b1, acc.v[r][1]);                                                   \
-    }                                                                                              \
-  }
-#ifdef IN0_BF16
-#define CHAIN_STEPS(link_)                   \
-  long k = begin;                            \
-  for (; k + 1 < end; k += 2) {              \
-    CHAIN_STEP(link_, k + 1)                 \
-    CHAIN_STEP(link_, k)                     \
-  }                                          \
-  if (k < end) CHAIN_STEP(link_, k)
-#else
-#define CHAIN_STEPS(link_) for (long k = begin; k < end; ++k) CHAIN_STEP(link_, k)
-#endif
+#define CHAIN_STEPS(link_) TILE_STEPS(link_, acc, a, b, TILE_COLUMNS, begin, end)
 #else
 // A slab of both panels at a time lies in local memory, brought there by the whole work-group; a work-item's 4 × 4 sums lie a quarter of the
 // tile apart, so that neighbours read neighbouring words.
@@ -241,15 +181,11 @@ inline void dot_sums(sums* result, __global const float* a, __global const float
   finish_sums(&tree, result);
 }
 
-// Whether a chain of these panels can meet a number so small that it is flushed. Every product is a multiple of 2^(ea + eb - 14 - 2·127),
-// of operands with 8 bits each, and so is every sum of them: if that unit is 2^-126 or more, none can.
-inline int can_be_tiny(__global const int* a_exponents, __global const int* b_exponents, int chunks) {
-  int a = NO_EXPONENT, b = NO_EXPONENT;
-  for (int i = 0; i < chunks; ++i) {
-    a = min(a, a_exponents[i]);
-    b = min(b, b_exponents[i]);
-  }
-  return a + b < 2 * 127 + 14 - 126;
+// The smallest exponent of a panel.
+inline int least_of(__global const int* exponents, int chunks) {
+  int least = NO_EXPONENT;
+  for (int i = 0; i < chunks; ++i) least = min(least, exponents[i]);
+  return least;
 }
 
 kernel void product(__global const float* packed_a, __global const float* packed_b, __global const int* a_exponents,
@@ -279,7 +215,7 @@ kernel void product(__global const float* packed_a, __global const float* packed
   __global const float* a = packed_a + tile_a * TILE_ROWS * depth;
   __global const float* b = packed_b + panel_b * TILE_COLUMNS * depth;
 #ifdef IN0_BF16
-  const int flush = can_be_tiny(a_exponents + tile_a * chunks, b_exponents + panel_b * chunks, chunks);
+  const int flush = can_be_tiny(least_of(a_exponents + tile_a * chunks, chunks), least_of(b_exponents + panel_b * chunks, chunks));
 #else
   const int flush = 0;
 #endif
@@ -327,12 +263,12 @@ kernel void product(__global const float* packed_a, __global const float* packed
 }  // namespace
 
 void plan_product(const Call& call, Plan& plan, const Product& product) {
+  const std::string all = std::string(tile_text) + text;
   const Tile tile = product_tile(call.traits);
   const bool grouped = product.kind == Product::Kind::grouped, samples = product.kind == Product::Kind::samples;
   plan.name(fmt::format("{} {} {}x{}", call.in[product.a.input].bf16() ? "bf16" : "f32", style_name(call.traits.style), tile.rows, tile.columns));
   const auto small = [](std::int64_t x) { return static_cast<std::int32_t>(x); };
-  // A group's rows begin a tile: at most one tile more for each.
-  const std::int64_t tiles_a = (product.rows + tile.rows - 1) / tile.rows + (grouped ? product.groups : 0);
+  const std::int64_t tiles_a = grouped ? tiles_max(call.traits, product.rows, product.groups) : (product.rows + tile.rows - 1) / tile.rows;
   const std::int64_t tiles_b = (product.columns + tile.columns - 1) / tile.columns;
   const std::int64_t chunks = (product.depth + 511) / 512, matrices_b = grouped ? product.groups : 1;
   const Argument a = plan.scratch(tiles_a * tile.rows * product.depth * 4);
@@ -345,10 +281,8 @@ void plan_product(const Call& call, Plan& plan, const Product& product) {
   std::vector<Argument> multiply = {a, b, a_exponents, b_exponents, Plan::out(0), product.rows, product.columns, product.depth, small(chunks)};
   if (grouped) {
     const std::int64_t group_samples = (call.in[product.offsets].count() - 1) / product.groups;
-    const Argument tiles = plan.scratch(tiles_a * 3 * 4);
-    plan.launch(text, "plan_tiles", {Plan::in(product.offsets), tiles, small(product.groups), small(group_samples), small(tiles_a)},
-                Plan::items(1), defines);
-    plan.launch(text, "clear_unused",
+    const Argument tiles = plan_tiles(plan, product.offsets, product.groups, group_samples, tiles_a);
+    plan.launch(all, "clear_unused",
                 {Plan::in(product.offsets), Plan::out(0), call.out[0].count(), product.columns, small(product.groups * group_samples)},
                 plan.elements(call.out[0].count()), defines);
     pack.push_back(tiles);
@@ -358,11 +292,11 @@ void plan_product(const Call& call, Plan& plan, const Product& product) {
     multiply.push_back(Plan::in(product.offsets));
     multiply.emplace_back(small((call.in[product.offsets].count() - 1) / product.groups));
   }
-  plan.launch(text, "pack_rows", std::move(pack), {3, {size(tiles_a), size(chunks), 1}}, defines);
-  plan.launch(text, "pack_columns", {Plan::in(product.b.input), b, b_exponents, product.columns, product.depth, small(product.b.depth_is_last)},
+  plan.launch(all, "pack_rows", std::move(pack), {3, {size(tiles_a), size(chunks), 1}}, defines);
+  plan.launch(all, "pack_columns", {Plan::in(product.b.input), b, b_exponents, product.columns, product.depth, small(product.b.depth_is_last)},
               {3, {size(tiles_b), size(chunks), size(matrices_b)}}, defines);
   const std::size_t items = call.traits.style == Style::wide ? 1 : size(tile.rows / 4 * (tile.columns / 4));
-  plan.launch(text, "product", std::move(multiply),
+  plan.launch(all, "product", std::move(multiply),
               {3, {size(tiles_a) * items, size(tiles_b), size(samples ? product.groups : 1)}, {items, 1, 1}}, defines);
 }
 
