@@ -36,11 +36,12 @@ struct Stream {
   std::uint64_t age;  // in the order of coming
   ServedRequest request;
   ServedAnswer answer;
-  std::vector<std::int32_t> ids;    // prompt and answer so far
-  std::int64_t done = 0;            // ids whose latents are in the cache
-  std::vector<std::int32_t> pages;  // of positions 0 …
-  std::int64_t kept = 0;            // pages, the first ones, that others may find
-  Pages::Chain chain = 0;           // their end
+  std::vector<std::int32_t> ids;      // prompt and answer so far
+  std::int64_t done = 0;              // ids whose latents are in the cache
+  std::vector<std::int32_t> pages;    // of positions 0 …
+  std::int64_t kept = 0;              // pages, the first ones, that others may find
+  Pages::Chain chain = 0;             // their end
+  std::vector<std::int32_t> guesses;  // of the ids behind these
   std::optional<std::int64_t> cached;
   std::size_t slot = 0;
 };
@@ -90,17 +91,22 @@ class ContinuousEngine final : public Engine {
     ++facts_.steps;
 
     std::vector<ServedEvent> events;
-    std::size_t row = 0;
+    std::vector<Computed> computed;
+    std::int32_t row = 0;
+    std::size_t wanted = 0;
     for (std::size_t i = 0; i < running_.size(); ++i) {
       Stream& stream = *running_[i];
-      stream.done += rows[i];
-      if (rows[i] > 0 && stream.missing() == 0) {
-        TRY_ASSIGN(ServedEvent event, take(stream, logits.row(row), logits.lse[row]));
-        ++row;
-        events.push_back(std::move(event));
+      const std::int64_t before = stream.done;
+      if (rows[i] < stream.missing()) {
+        stream.done += rows[i];
+      } else {
+        TRY(take(stream, logits, wanted, events));
       }
       keep_full_pages(stream);
+      computed.push_back({&stream, before, row});
+      row += static_cast<std::int32_t>(rows[i]);
     }
+    if (options_.guesses > 0) TRY(guess(computed));
     for (const ServedEvent& event : events) {
       if (event.finish) cancel(event.ticket);
     }
@@ -157,7 +163,8 @@ class ContinuousEngine final : public Engine {
 
   [[nodiscard]] std::vector<std::int64_t> choose_rows() const {
     std::vector<Pending> pending;
-    for (const StreamPointer& stream : running_) pending.push_back({stream->missing(), 0, stream->request.owner});
+    for (const StreamPointer& stream : running_)
+      pending.push_back({stream->missing(), static_cast<std::int64_t>(stream->guesses.size()), stream->request.owner});
     return schedule(pending, options_.rows);
   }
 
@@ -190,20 +197,29 @@ class ContinuousEngine final : public Engine {
   void leave(Stream& stream) {
     pages_.give_back(stream.pages);
     stream.pages.clear();
+    stream.guesses.clear();
     stream.done = stream.kept = 0;
     stream.chain = 0;
     slots_[stream.slot] = false;
   }
 
-  void add_rows(Batch& batch, const Stream& stream, std::int64_t rows) const {
+  static Batch::Row row_of(const Stream& stream, std::int32_t id, std::int64_t position, std::int32_t source = 0) {
+    return {.id = id,
+            .position = static_cast<std::int32_t>(position),
+            .slot = static_cast<std::int32_t>(stream.slot),
+            .page = stream.pages[static_cast<std::size_t>(position / page_size)],
+            .offset = static_cast<std::int32_t>(position % page_size),
+            .source = source};
+  }
+
+  // The stream's next rows, and behind its last id the guesses; logits are wanted from the last id's on.
+  static void add_rows(Batch& batch, const Stream& stream, std::int64_t rows) {
     for (std::int64_t i = stream.done; i < stream.done + rows; ++i) {
-      batch.rows.push_back({.id = stream.ids[static_cast<std::size_t>(i)],
-                            .position = static_cast<std::int32_t>(i),
-                            .slot = static_cast<std::int32_t>(stream.slot),
-                            .page = stream.pages[static_cast<std::size_t>(i / page_size)],
-                            .offset = static_cast<std::int32_t>(i % page_size)});
+      if (i + 1 >= stream.length()) batch.wanted.push_back(static_cast<std::int32_t>(batch.rows.size()));
+      const std::int32_t id =
+          i < stream.length() ? stream.ids[static_cast<std::size_t>(i)] : stream.guesses[static_cast<std::size_t>(i - stream.length())];
+      batch.rows.push_back(row_of(stream, id, i));
     }
-    if (rows > 0 && rows == stream.missing()) batch.wanted.push_back(static_cast<std::int32_t>(batch.rows.size()) - 1);
   }
 
   [[nodiscard]] std::vector<std::int32_t> table() const {
@@ -214,6 +230,23 @@ class ContinuousEngine final : public Engine {
     return table;
   }
 
+  // The token behind the stream's last id, and behind every guess that came true; `row` is the first of its rows of logits and becomes the
+  // next stream's. Rows behind a wrong guess are as if they had never been: they are written again before anybody looks at them.
+  [[nodiscard]] Result<void> take(Stream& stream, const Logits& logits, std::size_t& row, std::vector<ServedEvent>& events) {
+    const std::size_t first = row;
+    const std::vector<std::int32_t> guesses = std::exchange(stream.guesses, {});
+    row += 1 + guesses.size();
+    facts_.guessed += guesses.size();
+    for (std::size_t i = 0; i <= guesses.size(); ++i) {
+      stream.done = stream.length();
+      TRY_ASSIGN(ServedEvent event, take(stream, logits.row(first + i), logits.lse[first + i]));
+      events.push_back(std::move(event));
+      if (i == guesses.size() || guesses[i] != events.back().id) break;
+      ++facts_.guessed_right;
+      if (events.back().finish) break;
+    }
+    return {};
+  }
   [[nodiscard]] Result<ServedEvent> take(Stream& stream, std::span<const float> logits, float lse) {
     if (!std::isfinite(lse)) {
       return world_error("request {}: the logits behind {} tokens are not finite (log_sum_exp {}); the weights are damaged or diverged",
@@ -225,6 +258,48 @@ class ContinuousEngine final : public Engine {
     stream.ids.push_back(event.id);
     ++facts_.answer_tokens;
     return event;
+  }
+
+  // A stream whose positions from `from` on are new in the cache, computed from row `row` of the run on.
+  struct Computed {
+    Stream* stream;
+    std::int64_t from;
+    std::int32_t row;
+  };
+
+  // Has the MTP layer read what was computed, and guess behind the streams that are answered. It knows the ids in the same order as the
+  // model, one further ahead, so that its own latents fill the same pages.
+  [[nodiscard]] Result<void> guess(const std::vector<Computed>& computed) {
+    Batch batch;
+    std::vector<Stream*> guessing;
+    for (const auto& [stream, from, row] : computed) {
+      for (std::int64_t i = from; i < stream->done; ++i) {
+        batch.rows.push_back(row_of(*stream, stream->ids[static_cast<std::size_t>(i + 1)], i, row + static_cast<std::int32_t>(i - from)));
+      }
+      if (stream->done == from || stream->missing() > 1 || stream->answer.left() < 2) continue;
+      batch.wanted.push_back(static_cast<std::int32_t>(batch.rows.size()) - 1);
+      guessing.push_back(stream);
+    }
+    for (std::int64_t ahead = 0; !batch.rows.empty(); ++ahead) {
+      TRY_ASSIGN(const Logits logits, programs_->guess(batch, table()));
+      Batch next;
+      std::vector<Stream*> next_guessing;
+      for (std::size_t i = 0; i < guessing.size(); ++i) {
+        Stream& stream = *guessing[i];
+        if (!std::isfinite(logits.lse[i])) continue;
+        stream.guesses.push_back(stream.answer.guess(logits.row(i), ahead));
+        // A guess is a row of the next run: of no more than the answer may have, and for the next guess on a page that is there.
+        const std::int64_t position = stream.done + ahead;
+        if (ahead + 1 >= options_.guesses || ahead + 2 >= stream.answer.left()) continue;
+        if (position / page_size >= static_cast<std::int64_t>(stream.pages.size())) continue;
+        next.wanted.push_back(static_cast<std::int32_t>(next.rows.size()));
+        next.rows.push_back(row_of(stream, stream.guesses.back(), position, programs_->guessed_rows() + batch.wanted[i]));
+        next_guessing.push_back(&stream);
+      }
+      batch = std::move(next);
+      guessing = std::move(next_guessing);
+    }
+    return {};
   }
 
   void keep_full_pages(Stream& stream) {
@@ -259,13 +334,18 @@ Result<std::unique_ptr<Engine>> Engine::create(device::Device& device, const mod
   if (chosen.context == 0) chosen.context = model.context();
   CHECK(chosen.streams > 0 && chosen.rows > 0 && chosen.context > 0 && chosen.context <= model.context(),
         "{} streams, {} rows, context {} of {}", chosen.streams, chosen.rows, chosen.context, model.context());
-  model::Serving serving{.rows = chosen.rows + chosen.streams,
+  if (chosen.guesses > 0) {
+    if (!model.has_mtp()) return input_error("guesses: the model has no MTP layer to guess with");
+    const auto missing = [&](const model::Parameter& p) { return p.mtp && !weights.hold(p.name); };
+    if (std::ranges::any_of(model.parameters(), missing)) return input_error("guesses: the weights were loaded without the MTP layer");
+  }
+  model::Serving serving{.rows = chosen.rows + chosen.streams * (1 + chosen.guesses),
                          .streams = chosen.streams,
                          .blocks = pages_for(chosen.context),
                          .pages = 0,
                          .page = page_size,
                          .dtype = chosen.dtype};
-  const std::int64_t page_bytes = EnginePrograms::page_bytes(model, serving);
+  const std::int64_t page_bytes = EnginePrograms::page_bytes(model, serving, chosen.guesses > 0);
   serving.pages = chosen.streams * serving.blocks;
   if (chosen.cache_bytes > 0) {
     serving.pages = chosen.cache_bytes / page_bytes;
@@ -275,7 +355,7 @@ Result<std::unique_ptr<Engine>> Engine::create(device::Device& device, const mod
     // What the memory leaves, but for a part that programs and everything else still need; a context at least, or it is refused.
     serving.pages = std::min(serving.pages, std::max(serving.blocks, free / 4 * 3 / page_bytes));
   }
-  TRY_ASSIGN(std::unique_ptr<EnginePrograms> programs, EnginePrograms::create(device, model, weights, serving));
+  TRY_ASSIGN(std::unique_ptr<EnginePrograms> programs, EnginePrograms::create(device, model, weights, serving, chosen.guesses > 0));
   return std::unique_ptr<Engine>(
       std::make_unique<ContinuousEngine>(model, chosen, serving.pages, std::move(tokenizer), std::move(programs)));
 }

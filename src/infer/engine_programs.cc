@@ -28,20 +28,24 @@ Result<void> write(device::Executable& executable, const char* name, std::span<c
 
 }  // namespace
 
-std::int64_t EnginePrograms::page_bytes(const model::Model& model, const model::Serving& serving) {
+std::int64_t EnginePrograms::page_bytes(const model::Model& model, const model::Serving& serving, bool guesses) {
   model::Serving one = serving;
   one.rows = one.pages = 1;
   std::int64_t bytes = 0;
-  for (const Tensor& tensor : model.serving(one).tensors) {
-    if (is_cache(tensor)) bytes += tensor.type.bytes();
-  }
+  const auto add = [&](const Program& program) {
+    for (const Tensor& tensor : program.tensors) bytes += is_cache(tensor) ? tensor.type.bytes() : 0;
+  };
+  add(model.serving(one));
+  if (guesses) add(model.guessing(one, 1));
   return bytes;
 }
 
 Result<std::unique_ptr<EnginePrograms>> EnginePrograms::create(device::Device& device, const model::Model& model, const Weights& weights,
-                                                               const model::Serving& serving) {
-  std::unique_ptr<EnginePrograms> made(new EnginePrograms(device, model, weights, serving));
+                                                               const model::Serving& serving, bool guesses) {
+  std::unique_ptr<EnginePrograms> made(new EnginePrograms(device, model, weights, serving, guesses));
   made->serving_.rows = power_of_two(static_cast<std::size_t>(serving.rows));
+  // 128 rows of any width end where a tensor may begin.
+  made->hidden_rows_ = std::max<std::int64_t>(made->serving_.rows, 128);
   TRY(made->allocate());
   return made;
 }
@@ -49,10 +53,20 @@ Result<std::unique_ptr<EnginePrograms>> EnginePrograms::create(device::Device& d
 Result<void> EnginePrograms::allocate() {
   const Program program = model_.serving(serving_);
   std::int64_t bytes = 0;
+  const auto place = [&](const std::string& name, std::int64_t size) {
+    offsets_.emplace(name, bytes);
+    bytes += device::aligned(size);
+  };
   for (const Tensor& tensor : program.tensors) {
-    if (!is_cache(tensor) && tensor.role != Role::constant && tensor.role != Role::output) continue;
-    offsets_.emplace(tensor.name, bytes);
-    bytes += device::aligned(tensor.type.bytes());
+    if (is_cache(tensor) || tensor.role == Role::constant) place(tensor.name, tensor.type.bytes());
+  }
+  const std::int64_t hidden = program.tensor(program.find("hidden")).type.bytes() / serving_.rows * hidden_rows_;
+  place("hidden", hidden);
+  if (guesses_) {
+    place("guessed", hidden);
+    for (const Tensor& tensor : model_.guessing(serving_, hidden_rows_).tensors) {
+      if (is_cache(tensor)) place(tensor.name, tensor.type.bytes());
+    }
   }
   TRY(check_memory(fmt::format("a cache of {} pages of {} positions", serving_.pages, serving_.page), bytes,
                    "ask for fewer streams, a shorter context or a smaller cache"));
@@ -61,7 +75,7 @@ Result<void> EnginePrograms::allocate() {
   model::Serving one = serving_;
   one.rows = 1;
   TRY_ASSIGN(device::Executable first, prepare(model_.serving(one), model_.constants(program)));
-  serving_programs_.emplace(1, std::move(first));
+  servings_.emplace(1, std::move(first));
   return {};
 }
 
@@ -79,45 +93,58 @@ Result<device::Executable> EnginePrograms::prepare(Program program, const std::v
   return executable;
 }
 
-Result<device::Executable*> EnginePrograms::serving(std::int64_t rows) {
-  if (const auto known = serving_programs_.find(rows); known != serving_programs_.end()) return &known->second;
-  model::Serving sized = serving_;
-  sized.rows = rows;
-  TRY_ASSIGN(device::Executable made, prepare(model_.serving(sized)));
-  return &serving_programs_.emplace(rows, std::move(made)).first->second;
+template <typename Make>
+Result<device::Executable*> EnginePrograms::program(Programs& programs, std::int64_t rows, const Make& make) {
+  if (const auto known = programs.find(rows); known != programs.end()) return &known->second;
+  TRY_ASSIGN(device::Executable made, prepare(make()));
+  return &programs.emplace(rows, std::move(made)).first->second;
 }
 
-Result<device::Executable*> EnginePrograms::head(std::int64_t wanted) {
-  if (const auto known = heads_.find(wanted); known != heads_.end()) return &known->second;
-  TRY_ASSIGN(device::Executable made, prepare(model_.head(serving_.rows, wanted, serving_.dtype)));
-  return &heads_.emplace(wanted, std::move(made)).first->second;
-}
-
-Result<Logits> EnginePrograms::run(const Batch& batch, std::span<const std::int32_t> table) {
-  const std::int64_t rows = power_of_two(batch.rows.size());
-  TRY_ASSIGN(device::Executable* const program, serving(rows));
+Result<void> EnginePrograms::write_rows(device::Executable& executable, const Batch& batch, std::span<const std::int32_t> table) {
   const auto column = [&](const char* name, std::int32_t Batch::Row::*member, std::int32_t padding) -> Result<void> {
-    std::vector<std::int32_t> values(static_cast<std::size_t>(rows), padding);
+    std::vector<std::int32_t> values(static_cast<std::size_t>(power_of_two(batch.rows.size())), padding);
     std::ranges::transform(batch.rows, values.begin(), member);
-    return write(*program, name, values);
+    return write(executable, name, values);
   };
   TRY(column("ids", &Batch::Row::id, 0));
   TRY(column("positions", &Batch::Row::position, 0));
   TRY(column("slots", &Batch::Row::slot, -1));
   TRY(column("pages", &Batch::Row::page, -1));
   TRY(column("offsets", &Batch::Row::offset, 0));
-  TRY(write(*program, "table", table));
-  TRY(write(*program, "samples", std::vector{0, static_cast<std::int32_t>(batch.rows.size())}));
-  TRY(program->run());
+  if (executable.program().find("source") != TensorId::none) TRY(column("source", &Batch::Row::source, -1));
+  TRY(write(executable, "table", table));
+  return write(executable, "samples", std::vector{0, static_cast<std::int32_t>(batch.rows.size())});
+}
 
+Result<Logits> EnginePrograms::run(const Batch& batch, std::span<const std::int32_t> table) {
+  model::Serving sized = serving_;
+  sized.rows = power_of_two(batch.rows.size());
+  TRY_ASSIGN(device::Executable* const serving, program(servings_, sized.rows, [&] { return model_.serving(sized); }));
+  TRY(write_rows(*serving, batch, table));
+  TRY(serving->run());
+  return head(batch.wanted);
+}
+
+Result<Logits> EnginePrograms::guess(const Batch& batch, std::span<const std::int32_t> table) {
+  model::Serving sized = serving_;
+  sized.rows = power_of_two(batch.rows.size());
+  TRY_ASSIGN(device::Executable* const guessing, program(guessings_, sized.rows, [&] { return model_.guessing(sized, 2 * hidden_rows_); }));
+  TRY(write_rows(*guessing, batch, table));
+  TRY(guessing->run());
+  std::vector<std::int32_t> wanted = batch.wanted;
+  for (std::int32_t& row : wanted) row += guessed_rows();
+  return head(std::move(wanted));
+}
+
+Result<Logits> EnginePrograms::head(std::vector<std::int32_t> wanted) {
   Logits logits;
-  if (batch.wanted.empty()) return logits;
-  const std::int64_t wanted = power_of_two(batch.wanted.size());
-  TRY_ASSIGN(device::Executable* const head, this->head(wanted));
-  std::vector<std::int32_t> last = batch.wanted;
-  last.resize(static_cast<std::size_t>(wanted), -1);
-  TRY(write(*head, "last", last));
-  TRY(write(*head, "samples", std::vector{0, static_cast<std::int32_t>(batch.wanted.size())}));
+  if (wanted.empty()) return logits;
+  const std::int64_t rows = power_of_two(wanted.size());
+  const std::int64_t hidden_rows = guesses_ ? 2 * hidden_rows_ : hidden_rows_;
+  TRY_ASSIGN(device::Executable* const head, program(heads_, rows, [&] { return model_.head(hidden_rows, rows, serving_.dtype); }));
+  TRY(write(*head, "samples", std::vector{0, static_cast<std::int32_t>(wanted.size())}));
+  wanted.resize(static_cast<std::size_t>(rows), -1);
+  TRY(write(*head, "last", wanted));
   TRY(head->run());
   const TensorId id = head->program().find("logits");
   logits.width = static_cast<std::size_t>(head->program().tensor(id).type.shape.width());
@@ -128,7 +155,7 @@ Result<Logits> EnginePrograms::run(const Batch& batch, std::span<const std::int3
 
 std::vector<const device::Executable*> EnginePrograms::executables() const {
   std::vector<const device::Executable*> all;
-  for (const auto* programs : {&serving_programs_, &heads_}) {
+  for (const Programs* programs : {&servings_, &guessings_, &heads_}) {
     for (const auto& entry : *programs) all.push_back(&entry.second);
   }
   return all;

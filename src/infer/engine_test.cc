@@ -341,5 +341,45 @@ TEST(Engine, DamagedWeightsGiveAnErrorNotAnAnswer) {
   EXPECT_NE(result.error().message.find("not finite"), std::string::npos);
 }
 
+TEST(Engine, GuessesChangeNothingButTheSteps) {
+  TestModel m("", 1, {{"num_nextn_predict_layers", 1}});
+  std::vector<ServedRequest> requests;
+  for (const std::size_t length : {30, 1, 63, 140}) {
+    for (const double temperature : {0.0, 0.3}) {
+      requests.push_back(request(length, 40 + static_cast<std::int64_t>(length), temperature));
+      requests.back().owner = 1;
+    }
+  }
+  requests[1].frequency_penalty = 0.5;
+  requests[2].request.eos = plain(m, requests[2]).ids[17];
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    std::vector<Answer> expected;
+    for (const ServedRequest& r : requests) expected.push_back(plain(m, r, dtype));
+    for (const std::int64_t guesses : {1, 3}) {
+      const auto served = engine(m, {.dtype = dtype, .streams = 3, .rows = 50, .guesses = guesses});
+      for (int round = 0; round < 2; ++round) {  // the second time the prompts are found
+        const auto found = answer_all(*served, requests).value();
+        for (std::size_t i = 0; i < requests.size(); ++i) {
+          expect_equal(found[i], expected[i], fmt::format("request {}, {} guesses, round {}", i, guesses, round));
+        }
+      }
+      const EngineFacts facts = served->facts();
+      EXPECT_GT(facts.guessed, 100u);
+      EXPECT_GT(facts.guessed_right, 0u);
+      EXPECT_LT(facts.guessed_right, facts.guessed);
+      EXPECT_EQ(facts.pages_used, 0);
+    }
+  }
+}
+
+TEST(Engine, GuessesNeedTheLayerAndItsWeights) {
+  TestModel without;
+  EXPECT_FALSE(Engine::create(*without.device, *without.model, without.weights, {.guesses = 1}, std::nullopt).ok());
+  TestModel m("", 1, {{"num_nextn_predict_layers", 1}});
+  const Weights plain_weights =
+      Weights::load(*m.device, *m.model, [](std::size_t, std::span<float>) -> Result<void> { return {}; }).value();
+  EXPECT_FALSE(Engine::create(*m.device, *m.model, plain_weights, {.guesses = 1}, std::nullopt).ok());
+}
+
 }  // namespace
 }  // namespace godwit::infer

@@ -48,7 +48,7 @@ ServedAnswer::ServedAnswer(const ServedRequest& request, const text::Tokenizer* 
 }
 
 ServedEvent ServedAnswer::take(std::span<const float> logits, float lse) {
-  const std::int32_t id = choose_from(logits);
+  const std::int32_t id = guess(logits, 0);
   std::vector<TopLogprob> top = likeliest(logits, lse);
   ServedEvent event = accept(id);
   CHECK(!refused_, "the grammar allowed id {} and does not take it", id);
@@ -57,7 +57,7 @@ ServedEvent ServedAnswer::take(std::span<const float> logits, float lse) {
   return event;
 }
 
-std::int32_t ServedAnswer::guess(std::span<const float> logits, std::int64_t ahead) const {
+std::int32_t ServedAnswer::draw_from(std::span<const float> logits, std::int64_t ahead) const {
   const Request& r = request_.request;
   return choose(logits, r.sampling, draw(r.seed, r.sample, static_cast<std::uint64_t>(generated_ + ahead)));
 }
@@ -67,8 +67,8 @@ bool ServedAnswer::plain() const {
          (counts_.empty() || (request_.frequency_penalty == 0 && request_.presence_penalty == 0));
 }
 
-std::int32_t ServedAnswer::choose_from(std::span<const float> logits) {
-  if (plain()) return guess(logits, 0);
+std::int32_t ServedAnswer::guess(std::span<const float> logits, std::int64_t ahead) const {
+  if (plain() || ahead > 0) return draw_from(logits, ahead);
   std::vector<float> changed(logits.begin(), logits.end());
   for (const auto& [id, bias] : request_.logit_bias) changed[static_cast<std::size_t>(id)] += bias;
   const auto frequency = static_cast<float>(request_.frequency_penalty);
@@ -85,7 +85,7 @@ std::int32_t ServedAnswer::choose_from(std::span<const float> logits) {
       if (allowed[i] == 0) changed[i] = -std::numeric_limits<float>::infinity();
     }
   }
-  return guess(changed, 0);
+  return draw_from(changed, 0);
 }
 
 std::vector<TopLogprob> ServedAnswer::likeliest(std::span<const float> logits, float lse) const {

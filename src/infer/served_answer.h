@@ -28,11 +28,13 @@ class ServedAnswer {
   [[nodiscard]] bool refused() const { return refused_; }
   // The next token, from the logits behind the last one. The event has no ticket.
   [[nodiscard]] ServedEvent take(std::span<const float> logits, float lse);
-  // What take() would choose if these were the logits: a guess.
+  // What take() would choose of these logits, `ahead` tokens from now; beyond 0 without what the tokens between would change.
   [[nodiscard]] std::int32_t guess(std::span<const float> logits, std::int64_t ahead) const;
+  // Tokens it may still have.
+  [[nodiscard]] std::int64_t left() const { return request_.request.max_tokens - generated_; }
 
  private:
-  [[nodiscard]] std::int32_t choose_from(std::span<const float> logits);
+  [[nodiscard]] std::int32_t draw_from(std::span<const float> logits, std::int64_t ahead) const;
   // The id is the answer's next: its text, and whether it ends the answer.
   [[nodiscard]] ServedEvent accept(std::int32_t id);
   [[nodiscard]] bool plain() const;

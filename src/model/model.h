@@ -111,11 +111,15 @@ class Model {
   // `samples` is [0, live rows]), whose latent is written to pages[r] at offsets[r]; then it attends to positions 0 … positions[r], of
   // which block b lies in page table[slot, b]. What a row computes does not depend on the other rows of the run, if those before it in its
   // stream are in the cache or in the run. Further inputs: slots, pages, offsets [rows], table [streams, blocks], all i32. State: caches
-  // [pages, page, ·]. Outputs: hidden [rows, hidden_size], before the final norm.
+  // [pages, page, ·]. Outputs: hidden [rows, hidden_size], behind the final norm.
   [[nodiscard]] virtual program::Program serving(const Serving& serving) const = 0;
-  // What follows for the rows that are wanted: inputs hidden [rows, hidden_size], samples [2] (all of `last`), last [wanted] i32 (rows of
+  // The MTP layer over such rows, one token ahead: row r's id is the one behind positions[r], and source[r] i32 is the row of the further
+  // input hidden [hidden_rows, hidden_size] that was computed at positions[r] (or guessed, for a guess behind a guess). It has a cache of
+  // its own in the same pages. Output: guessed [rows, hidden_size], of which head makes logits of the id at positions[r] + 2.
+  [[nodiscard]] virtual program::Program guessing(const Serving& serving, std::int64_t hidden_rows) const = 0;
+  // Logits of the rows that are wanted: inputs hidden [hidden_rows, hidden_size], samples [2] (all of `last`), last [wanted] i32 (rows of
   // hidden; outside: zeros). Outputs: logits [wanted, vocab_size], lse [wanted].
-  [[nodiscard]] virtual program::Program head(std::int64_t rows, std::int64_t wanted, program::Dtype dtype) const = 0;
+  [[nodiscard]] virtual program::Program head(std::int64_t hidden_rows, std::int64_t wanted, program::Dtype dtype) const = 0;
 
   // Content for the constant tensors of any of these programs.
   [[nodiscard]] virtual std::vector<Constant> constants(const program::Program& program) const = 0;

@@ -67,7 +67,8 @@ class DeepseekV3 final : public Model {
   Program prefill(const Decoding& decoding, std::int64_t samples) const override;
   Program decode(const Decoding& decoding) const override;
   Program serving(const Serving& serving) const override;
-  Program head(std::int64_t rows, std::int64_t wanted, Dtype dtype) const override;
+  Program guessing(const Serving& serving, std::int64_t hidden_rows) const override;
+  Program head(std::int64_t hidden_rows, std::int64_t wanted, Dtype dtype) const override;
   std::vector<Constant> constants(const Program& program) const override;
 
  private:
@@ -233,6 +234,16 @@ class Emitter {
     return x;
   }
 
+  // The MTP layer: h'_i = W_eh [ RMSNorm(Emb(t_{i+1})) ; RMSNorm(h_i) ], h after the final norm; one block; a norm, behind which the shared
+  // head predicts t_{i+2}. `next` are the ids t_{i+1}.
+  TensorId look_ahead(TensorId next, TensorId hidden) {
+    const std::string at = layer_name(c_.num_hidden_layers);
+    const TensorId embedding = norm(embed(next), at + "enorm.weight", c_.rms_norm_eps);
+    const TensorId joined = b_.emit1("concat_columns", {embedding, norm(hidden, at + "hnorm.weight", c_.rms_norm_eps)});
+    const TensorId y = layer(linear(joined, at + "eh_proj.weight"), c_.num_hidden_layers);
+    return norm(y, at + "shared_head.norm.weight", c_.rms_norm_eps);
+  }
+
   std::vector<TensorId> balance_losses;
   std::vector<TensorId> expert_counts;
   TensorId balance_weight = TensorId::none;  // none: no balance loss
@@ -375,15 +386,10 @@ Program DeepseekV3::training(const Batch& batch, const TrainingOptions& options)
   if (options.logits) b.output(logits, "logits");
 
   if (options.mtp) {
-    // h'_i = W_eh [ RMSNorm(Emb(t_{i+1})) ; RMSNorm(h_i) ], h after the final norm; one block; the shared head predicts t_{i+2}.
-    const std::string at = layer_name(c_.num_hidden_layers);
     const TensorId ids = b.declare("mtp.ids", Role::input, Dtype::i32, {batch.rows});
     const TensorId mtp_labels = b.declare("mtp.labels", Role::input, Dtype::i32, {batch.rows});
     const TensorId mtp_weights = b.declare("mtp.weights", Role::input, Dtype::f32, {batch.rows});
-    const TensorId embedding = e.norm(e.embed(ids), at + "enorm.weight", c_.rms_norm_eps);
-    const TensorId joined = b.emit1("concat_columns", {embedding, e.norm(hidden, at + "hnorm.weight", c_.rms_norm_eps)});
-    const TensorId y = e.layer(e.linear(joined, at + "eh_proj.weight"), c_.num_hidden_layers);
-    const TensorId mtp_logits = e.logits(e.norm(y, at + "shared_head.norm.weight", c_.rms_norm_eps));
+    const TensorId mtp_logits = e.logits(e.look_ahead(ids, hidden));
     const auto mtp_loss = b.emit("cross_entropy", {mtp_logits, b.emit1("log_sum_exp", {mtp_logits}), mtp_labels, mtp_weights, e.samples()});
     b.output(mtp_loss[1], "mtp.loss");
   }
@@ -440,16 +446,27 @@ Program DeepseekV3::serving(const Serving& serving) const {
   e.use_pages(serving);
   TensorId x = e.embed(e.ids());
   for (std::int64_t layer = 0; layer < c_.num_hidden_layers; ++layer) x = e.layer(x, layer);
-  e.builder().output(x, "hidden");
+  e.builder().output(e.norm(x, "model.norm.weight", c_.rms_norm_eps), "hidden");
   return program::hoist_refresh(program::fuse_casts(program::remove_unused(std::move(e.builder()).finish())));
 }
 
-Program DeepseekV3::head(std::int64_t rows, std::int64_t wanted, Dtype dtype) const {
+Program DeepseekV3::guessing(const Serving& serving, std::int64_t hidden_rows) const {
+  CHECK(has_mtp(), "the model has no MTP layer");
+  Emitter e(*this, "guessing", serving.rows, 1, context(), serving.dtype, Keys::pages);
+  e.use_pages(serving);
+  Builder& b = e.builder();
+  const TensorId hidden = b.declare("hidden", Role::input, Dtype::f32, {hidden_rows, c_.hidden_size});
+  const TensorId source = b.declare("source", Role::input, Dtype::i32, {serving.rows});
+  b.output(e.look_ahead(e.ids(), b.emit1("gather_rows", {hidden, source})), "guessed");
+  return program::hoist_refresh(program::fuse_casts(program::remove_unused(std::move(b).finish())));
+}
+
+Program DeepseekV3::head(std::int64_t hidden_rows, std::int64_t wanted, Dtype dtype) const {
   Emitter e(*this, "head", wanted, 1, 0, dtype, Keys::pages);
   Builder& b = e.builder();
-  const TensorId hidden = b.declare("hidden", Role::input, Dtype::f32, {rows, c_.hidden_size});
+  const TensorId hidden = b.declare("hidden", Role::input, Dtype::f32, {hidden_rows, c_.hidden_size});
   const TensorId last = b.declare("last", Role::input, Dtype::i32, {wanted});
-  const TensorId logits = e.logits(e.norm(b.emit1("gather_rows", {hidden, last}), "model.norm.weight", c_.rms_norm_eps));
+  const TensorId logits = e.logits(b.emit1("gather_rows", {hidden, last}));
   b.output(b.emit1("log_sum_exp", {logits}), "lse");
   b.output(logits, "logits");
   return program::hoist_refresh(program::fuse_casts(program::remove_unused(std::move(b).finish())));
