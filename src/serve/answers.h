@@ -17,6 +17,7 @@ namespace godwit::serve {
 // What every document of an answer begins with.
 struct AnswerHead {
   std::string id;
+  std::uint64_t number = 0;  // by chance, as the id is: what else has to differ between answers is made of it
   std::int64_t created = 0;
   std::string model;
   std::string fingerprint;
@@ -59,9 +60,9 @@ class AnswerForm {
   [[nodiscard]] virtual std::string whole(const std::vector<Choice>& choices, const Usage& usage) const = 0;
 };
 
-// The model must outlive them.
+// The model must outlive them. `tools`: there are some to be called, and what calls them is told as calls.
 [[nodiscard]] std::unique_ptr<AnswerForm> chat_form(const ServedModel& model, AnswerHead head, const Generation& generation,
-                                                    std::vector<std::int32_t> prompt);
+                                                    std::vector<std::int32_t> prompt, bool tools = false);
 // `prompts`: what is echoed in front of the answers, or none. `prompt_ids`: of each prompt, told with return_token_ids.
 [[nodiscard]] std::unique_ptr<AnswerForm> completion_form(const ServedModel& model, AnswerHead head, const Generation& generation,
                                                           std::vector<std::string> prompts,

@@ -19,7 +19,7 @@ ServedModel model() {
 }
 
 AnswerHead head() {
-  return {.id = "x", .created = 5, .model = "bird", .fingerprint = "f", .seed = 9};
+  return {.id = "x", .number = 3, .created = 5, .model = "bird", .fingerprint = "f", .seed = 9};
 }
 
 infer::ServedEvent event(const ServedModel& served, std::string_view token, std::string text, bool thinking = false) {
@@ -60,6 +60,41 @@ TEST(ChatAnswers, LogprobsOfThinkingStandApart) {
   const Json json = parse_json(form->piece(0, event(served, "a", "a", true)), "chunk").value();
   EXPECT_EQ(write_json(json["choices"][0]["logprobs"]),
             R"({"content":[],"reasoning_content":[{"token":"a","logprob":-0.5,"bytes":[97],"top_logprobs":[]}],"refusal":null})");
+}
+
+constexpr const char* call = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\":1}<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
+
+TEST(ChatAnswers, CallsAreToldAsCalls) {
+  ServedModel served = model();
+  served.chat_format = text::ChatFormat::v3_1;
+  const auto form = chat_form(served, head(), {}, {}, true);
+  Choice choice;
+  choice.text = std::string("let me see ") + call;
+  choice.finish = infer::Finish::eos;
+  const Json whole = parse_json(form->whole({choice}, {}), "answer").value()["choices"][0];
+  EXPECT_EQ(whole["finish_reason"].string(), "tool_calls");
+  EXPECT_EQ(whole["message"]["tool_calls"][0]["function"]["arguments"].string(), "{\"a\":1}");
+  // The same, streamed byte by byte.
+  std::string arguments, name, finish, id;
+  for (std::size_t i = 0; i < choice.text.size(); ++i) {
+    infer::ServedEvent each = event(served, "a", choice.text.substr(i, 1));
+    if (i + 1 == choice.text.size()) each.finish = infer::Finish::eos;
+    const std::string json = form->piece(0, each);
+    if (json.empty()) continue;
+    const Json chunk = parse_json(json, "chunk").value()["choices"][0];
+    if (chunk["finish_reason"].is_string()) finish = chunk["finish_reason"].string();
+    const Json* calls = chunk["delta"].find("tool_calls");
+    if (calls == nullptr) continue;
+    for (const Json& delta : *calls) {
+      if (delta.contains("id")) id += delta["id"].string();
+      if (delta["function"].contains("name")) name += delta["function"]["name"].string();
+      arguments += delta["function"]["arguments"].string();
+    }
+  }
+  EXPECT_EQ(name, "f");
+  EXPECT_EQ(arguments, "{\"a\":1}");
+  EXPECT_EQ(finish, "tool_calls");
+  EXPECT_EQ(id, whole["message"]["tool_calls"][0]["id"].string());
 }
 
 TEST(CompletionAnswers, OffsetsCountCharacters) {

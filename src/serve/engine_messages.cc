@@ -117,6 +117,33 @@ bool read_event(const Json& json, infer::ServedEvent& event) {
   return !reader.failed();
 }
 
+Json format_json(const Format& format) {
+  Json tools = Json::array();
+  for (const text::Tool& tool : format.tools) tools.push_back(Json::array({tool.name, tool.description, tool.parameters}));
+  Json json = Json::object();
+  json.add("kind", static_cast<int>(format.kind));
+  json.add("schema", format.schema);
+  json.add("tools", std::move(tools));
+  json.add("parallel", format.parallel ? 1 : 0);
+  json.add("chat", static_cast<int>(format.chat_format));
+  return json;
+}
+
+bool read_format(const Json& order, Format& format) {
+  const Json* json = order.find("format");
+  if (json == nullptr) return false;
+  Reader reader(*json);
+  format.kind = static_cast<Format::Kind>(reader.integer<int>("kind"));
+  format.schema = reader.text("schema");
+  for (const Json& tool : reader.list("tools")) {
+    if (!tool.is_array() || tool.size() != 3 || !tool[0].is_string() || !tool[1].is_string() || !tool[2].is_string()) return false;
+    format.tools.push_back({tool[0].string(), tool[1].string(), tool[2].string()});
+  }
+  format.parallel = reader.integer<int>("parallel") != 0;
+  format.chat_format = static_cast<text::ChatFormat>(reader.integer<int>("chat"));
+  return !reader.failed();
+}
+
 Json facts_json(const infer::EngineFacts& facts) {
   return {facts.waiting,       facts.running,       facts.pages,   facts.pages_used,    facts.pages_kept, facts.prompt_tokens,
           facts.cached_tokens, facts.answer_tokens, facts.guessed, facts.guessed_right, facts.steps};
@@ -161,8 +188,7 @@ std::string encode(const Submit& submit) {
   if (served.think_end) json.add("think_end", *served.think_end);
   json.add("owner", served.owner);
   json.add("given", served.given);
-  json.add("format", static_cast<int>(submit.request.format.kind));
-  json.add("schema", submit.request.format.schema);
+  json.add("format", format_json(submit.request.format));
   return write_json(json);
 }
 
@@ -200,9 +226,7 @@ Result<Order> decode_order(std::string_view text) {
   served.think_end = reader.optional_integer<std::int32_t>("think_end");
   served.owner = reader.integer<std::uint64_t>("owner");
   served.given = reader.integers<std::int32_t>("given");
-  submit.request.format.kind = static_cast<Format::Kind>(reader.integer<int>("format"));
-  submit.request.format.schema = reader.text("schema");
-  if (reader.failed()) return bad_frame();
+  if (reader.failed() || !read_format(json, submit.request.format)) return bad_frame();
   return Order(std::move(submit));
 }
 

@@ -25,7 +25,7 @@ EngineRequest full_request() {
   request.served.think_end = 261;
   request.served.owner = 0x8000000000000001;
   request.served.given = {3, 4};
-  request.format = {Format::Kind::json_schema, R"({"type":"object"})"};
+  request.format = {Format::Kind::json_schema, R"({"type":"object"})", {{"f", "does", "{}"}}, false, text::ChatFormat::r1};
   return request;
 }
 

@@ -36,7 +36,7 @@ Fault encode(const ServedModel& model, const std::string& text, bool add_special
   return std::nullopt;
 }
 
-Fault encode_chat(const ServedModel& model, const std::vector<text::ChatMessage>& messages, bool thinking, Ids& ids) {
+Fault encode_chat(const ServedModel& model, const std::vector<text::ChatMessage>& messages, const text::ChatOptions& options, Ids& ids) {
   if (!model.tokenizer) return no_tokenizer("messages");
   if (!model.chat_format) {
     return ApiError{400,
@@ -44,10 +44,10 @@ Fault encode_chat(const ServedModel& model, const std::vector<text::ChatMessage>
                                 model.tokenizer->chat_template().empty() ? "missing" : "none of DeepSeek's"),
                     "messages"};
   }
-  if (model.chat_format == text::ChatFormat::r1 && !thinking) {
+  if (model.chat_format == text::ChatFormat::r1 && !options.thinking) {
     return ApiError{400, "thinking cannot be disabled: this model's chat template always opens it", "thinking"};
   }
-  const Result<std::string> rendered = text::render_chat(*model.chat_format, messages, {.thinking = thinking});
+  const Result<std::string> rendered = text::render_chat(*model.chat_format, messages, options);
   if (!rendered.ok()) return ApiError{400, rendered.error().message, "messages"};
   return encode(model, *rendered, false, "messages", ids);
 }
@@ -103,11 +103,12 @@ Fault fit(const Generation& generation, const ServedModel& model, std::optional<
   return std::nullopt;
 }
 
-Fault check_format(const ChatRequest& request, const ServedModel& model) {
-  const auto grammar = compile(request.format, model.vocabulary);
-  if (!grammar.ok()) return ApiError{400, grammar.error().message, "response_format", "invalid_schema"};
+Fault check_format(const Format& format, const ChatRequest& request, const ServedModel& model) {
+  const auto grammar = compile(format, model.vocabulary);
+  const char* param = format.kind == Format::Kind::tool_calls ? "tools" : "response_format";
+  if (!grammar.ok()) return ApiError{400, grammar.error().message, param, "invalid_schema"};
   if (*grammar && request.generation.ignore_eos) {
-    return ApiError{400, "ignore_eos and response_format cannot both be: an answer of a format has an end", "ignore_eos"};
+    return ApiError{400, fmt::format("ignore_eos and {} cannot both be: an answer of a format has an end", param), "ignore_eos"};
   }
   return std::nullopt;
 }
@@ -136,12 +137,15 @@ Fault prepare(const ChatRequest& request, const ServedModel& model, std::uint64_
   preparation.seed = generation.seed.value_or(seed);
   EngineRequest made{.served = {}, .format = request.format};
   infer::Request& inner = made.served.request;
-  if (Fault fault = encode_chat(model, request.messages, request.thinking, inner.prompt)) return fault;
+  if (Fault fault = encode_chat(model, request.messages, {.thinking = request.thinking, .tools = request.tool_use.tools}, inner.prompt))
+    return fault;
   if (Fault fault = check_ids(inner.prompt, model, "messages")) return fault;
   if (Fault fault = fill(generation, model, owner, made.served)) return fault;
   if (Fault fault = fit(generation, model, std::nullopt, "messages", inner)) return fault;
-  if (request.thinking) made.served.think_end = model.tokenizer->token_id(text::think_end_token);
-  if (Fault fault = check_format(request, model)) return fault;
+  // After a tool's message the model goes on with the answer that called it, and thinking is not opened.
+  if (request.thinking && request.messages.back().role == "user") made.served.think_end = model.tokenizer->token_id(text::think_end_token);
+  made.format.chat_format = *model.chat_format;
+  if (Fault fault = check_format(made.format, request, model)) return fault;
   add_choices(made, generation, preparation);
   return std::nullopt;
 }
@@ -175,7 +179,7 @@ Fault tokenize(const TokenizeRequest& request, const ServedModel& model, std::st
   if (Fault fault = check_model(request.model, model)) return fault;
   Ids ids;
   const auto* messages = std::get_if<std::vector<text::ChatMessage>>(&request.content);
-  if (Fault fault = messages != nullptr ? encode_chat(model, *messages, request.thinking, ids)
+  if (Fault fault = messages != nullptr ? encode_chat(model, *messages, {.thinking = request.thinking}, ids)
                                         : encode(model, std::get<std::string>(request.content), request.add_special, "prompt", ids)) {
     return fault;
   }

@@ -45,6 +45,24 @@ TEST(Preparation, WithoutThinkingThereIsNoEndOfIt) {
   EXPECT_FALSE(made.requests[0].served.think_end.has_value());
 }
 
+TEST(Preparation, ToolsAreToldAndACallThatMustBeIsAFormat) {
+  const ServedModel served = model();
+  ChatRequest request = chat("hi");
+  request.tool_use.tools = {{"f", "does", R"({"type":"object"})"}};
+  request.format = {.kind = Format::Kind::tool_calls, .tools = request.tool_use.tools};
+  ServedModel large = served;
+  large.context = 4096;
+  Preparation made;
+  const auto fault = prepare(request, large, 1, 1, made);
+  ASSERT_FALSE(fault.has_value()) << fault->message;
+  const auto& prompt = made.requests[0].served.request.prompt;
+  EXPECT_THAT(served.tokenizer->decode(prompt).value(), testing::HasSubstr("### f\nDescription: does"));
+  // After a tool's answer the model goes on without thinking anew.
+  request.messages = {{"user", "hi"}, {"assistant", "", {{"1", "f", "{}"}}}, {"tool", "5"}};
+  ASSERT_FALSE(prepare(request, large, 1, 1, made).has_value());
+  EXPECT_FALSE(made.requests.back().served.think_end.has_value());
+}
+
 TEST(Preparation, EveryChoiceHasASeedOfItsOwn) {
   CompletionRequest request;
   request.prompts = {std::vector<std::int32_t>{5, 6}, std::string("x")};
@@ -77,7 +95,7 @@ TEST(Preparation, FaultsNameTheParameter) {
   request.generation.logit_bias = {{320, 1.0f}};
   EXPECT_EQ(param(request), "logit_bias ");
   request = chat("hi");
-  request.format = {Format::Kind::json_schema, R"({"type": "fish"})"};
+  request.format = {.kind = Format::Kind::json_schema, .schema = R"({"type": "fish"})"};
   EXPECT_EQ(param(request), "response_format invalid_schema");
   CompletionRequest completion;
   completion.prompts = {std::vector<std::int32_t>{5, 320}};

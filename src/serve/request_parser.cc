@@ -44,7 +44,6 @@ constexpr std::array unsupported_message{
     Unsupported{"name", "null", "the chat template has no place for it"},
     Unsupported{"prefix", "false", "use /v1/completions to continue an answer"},
     Unsupported{"refusal"},
-    Unsupported{"tool_calls", "[]"},
 };
 
 Fault read_json(std::string_view body, Json& json) {
@@ -159,10 +158,10 @@ void read_generation(Fields& fields, Generation& generation, Fault& fault) {
 }
 
 // A message's content: a string, or an array of {"type": "text", "text": …}.
-std::string read_content(Fields& fields, Fault& fault) {
+std::string read_content(Fields& fields, bool may_be_missing, Fault& fault) {
   const Json* value = fields.any("content");
   if (value == nullptr) {
-    fields.refuse("content", "is missing; it must be a string");
+    if (!may_be_missing) fields.refuse("content", "is missing; it must be a string");
     return "";
   }
   if (value->is_string()) return value->string();
@@ -189,13 +188,17 @@ text::ChatMessage read_message(const Json& json, std::size_t index, Fault& fault
   Fields fields(json, fmt::format("messages[{}].", index), fault);
   text::ChatMessage message;
   const auto role = fields.text("role");
-  if (!role) fields.refuse("role", "is missing; it must be system, user or assistant");
+  if (!role) fields.refuse("role", "is missing; it must be system, user, assistant or tool");
   message.role = role.value_or("");
   if (message.role == "developer") message.role = "system";  // OpenAI's later name for it
-  if (message.role != "system" && message.role != "user" && message.role != "assistant") {
-    fields.refuse("role", fmt::format("must be system, developer, user or assistant, not {}", shown(message.role)));
+  if (message.role != "system" && message.role != "user" && message.role != "assistant" && message.role != "tool") {
+    fields.refuse("role", fmt::format("must be system, developer, user, assistant or tool, not {}", shown(message.role)));
   }
-  message.content = read_content(fields, fault);
+  if (message.role == "assistant") message.tool_calls = read_tool_calls(fields, fault);
+  // Which call it answers is said by its place.
+  if (message.role == "tool") (void)fields.text("tool_call_id");
+  const bool may_be_empty = !message.tool_calls.empty();
+  message.content = read_content(fields, may_be_empty, fault);
   // What earlier answers thought is left out of the context, as DeepSeek does: taken so that a message can be sent back as it came.
   if (message.role == "assistant") (void)fields.text("reasoning_content");
   fields.finish(unsupported_message);
@@ -210,8 +213,8 @@ std::vector<text::ChatMessage> read_messages(Fields& fields, Fault& fault) {
   }
   std::vector<text::ChatMessage> messages;
   for (std::size_t i = 0; i < value->size() && !fault; ++i) messages.push_back(read_message((*value)[i], i, fault));
-  if (!fault && messages.back().role != "user") {
-    fields.refuse("messages", fmt::format("must end with a message of the user, not of the {}", messages.back().role));
+  if (!fault && messages.back().role != "user" && messages.back().role != "tool") {
+    fields.refuse("messages", fmt::format("must end with a message of the user or of a tool, not of the {}", messages.back().role));
   }
   return messages;
 }
@@ -338,17 +341,12 @@ void read_chat_logprobs(Fields& fields, Generation& generation) {
   if (top && *top > 0 && !wanted) fields.refuse("top_logprobs", "needs logprobs: true");
 }
 
-void read_tools(Fields& fields) {
-  const Json* tools = fields.any("tools");
-  if (tools != nullptr && !(tools->is_array() && tools->empty())) {
-    fields.refuse("tools", "is not supported by this server", "unsupported_parameter");
-  }
-  const Json* choice = fields.any("tool_choice");
-  if (choice != nullptr && !(choice->is_string() && choice->string() == "none")) {
-    fields.refuse("tool_choice", "needs tools", "unsupported_parameter");
-  }
-  const Json* parallel = fields.any("parallel_tool_calls");
-  if (parallel != nullptr) fields.refuse("parallel_tool_calls", "needs tools", "unsupported_parameter");
+// A call that must be made is a format of the answer.
+void read_tools(Fields& fields, ChatRequest& request, Fault& fault) {
+  request.tool_use = read_tool_use(fields, fault);
+  if (request.tool_use.choice != ToolUse::Choice::required) return;
+  if (request.format.kind != Format::Kind::text) fields.refuse("response_format", "and a tool_choice that must be called cannot both be");
+  request.format = {.kind = Format::Kind::tool_calls, .tools = request.tool_use.tools, .parallel = request.tool_use.parallel};
 }
 
 }  // namespace
@@ -363,7 +361,7 @@ Fault parse_request(std::string_view body, ChatRequest& request) {
   read_chat_logprobs(fields, request.generation);
   request.thinking = read_thinking(fields, fault);
   request.format = read_format(fields, fault);
-  read_tools(fields);
+  read_tools(fields, request, fault);
   request.messages = read_messages(fields, fault);
   fields.finish(unsupported_chat);
   return fault;

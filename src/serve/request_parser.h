@@ -14,6 +14,7 @@
 
 #include "infer/sampler.h"
 #include "serve/api_error.h"
+#include "serve/tool_parameters.h"
 #include "text/chat.h"
 
 namespace godwit::serve {
@@ -45,9 +46,13 @@ struct Generation {
 
 // What an answer must look like.
 struct Format {
-  enum class Kind : std::uint8_t { text, json_object, json_schema };
+  enum class Kind : std::uint8_t { text, json_object, json_schema, tool_calls };
   Kind kind = Kind::text;
-  std::string schema;  // of json_schema, as JSON
+  std::string schema = {};  // of json_schema, as JSON
+  // Of tool_calls: whose, and whether several may be made.
+  std::vector<text::Tool> tools = {};
+  bool parallel = true;
+  text::ChatFormat chat_format = text::ChatFormat::v3_1;
 };
 
 struct ChatRequest {
@@ -55,6 +60,7 @@ struct ChatRequest {
   std::vector<text::ChatMessage> messages;
   bool thinking = true;
   Format format;
+  ToolUse tool_use;
 };
 
 using Prompt = std::variant<std::string, std::vector<std::int32_t>>;

@@ -142,6 +142,43 @@ TEST(RequestParser, AMessageGoesBackAsItCame) {
   EXPECT_EQ(request.messages[2].content, "b");
 }
 
+TEST(RequestParser, ToolsAreWhatMayBeCalled) {
+  const std::string tools =
+      R"("tools": [{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": true}},
+    {"type": "function", "function": {"name": "g"}}])";
+  EXPECT_EQ(chat(tools).tool_use.choice, ToolUse::Choice::automatic);
+  EXPECT_EQ(chat(tools).tool_use.tools.at(0).parameters, R"({"type":"object"})");
+  EXPECT_TRUE(chat(tools + R"(, "tool_choice": "none")").tool_use.tools.empty());
+  EXPECT_EQ(chat(tools + R"(, "tool_choice": "required", "parallel_tool_calls": false)").format.kind, Format::Kind::tool_calls);
+  const ChatRequest named = chat(tools + R"(, "tool_choice": {"type": "function", "function": {"name": "g"}})");
+  ASSERT_EQ(named.format.tools.size(), 1u);
+  EXPECT_EQ(named.format.tools[0].name, "g");
+  const std::pair<std::string, const char*> cases[] = {
+      {R"("tools": 5)", "tools"},
+      {R"("tools": [{"type": "fish"}])", "tools[0].type"},
+      {R"("tools": [{"type": "function"}])", "tools[0].function"},
+      {R"("tools": [{"type": "function", "function": {"name": "a b"}}])", "tools[0].function.name"},
+      {R"("tools": [{"type": "function", "function": {"name": "a", "parameters": 5}}])", "tools[0].function.parameters"},
+      {R"("tools": [{"function": {"name": "a"}}, {"function": {"name": "a"}}])", "tools"},
+      {R"("tool_choice": "auto")", "tool_choice"},
+      {R"("parallel_tool_calls": true)", "parallel_tool_calls"},
+      {tools + R"(, "tool_choice": "perhaps")", "tool_choice"},
+      {tools + R"(, "tool_choice": {"type": "function", "function": {"name": "h"}})", "tool_choice"},
+      {tools + R"(, "tool_choice": "required", "response_format": {"type": "json_object"})", "response_format"},
+  };
+  for (const auto& [members, param] : cases) EXPECT_EQ(refused_for(chat_body(members)), param) << members;
+}
+
+TEST(RequestParser, CallsAndTheirAnswersGoBack) {
+  ChatRequest request;
+  const auto fault = parse_request(R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null, "tool_calls":
+    [{"id": "1", "index": 0, "type": "function", "function": {"name": "f", "arguments": "{}"}}]}, {"role": "tool", "tool_call_id": "1", "content": "5"}]})",
+                                   request);
+  ASSERT_FALSE(fault.has_value()) << fault->message;
+  EXPECT_EQ(request.messages[1].tool_calls.at(0).name, "f");
+  EXPECT_EQ(request.messages[2].role, "tool");
+}
+
 TEST(RequestParser, TheNearestNameIsTold) {
   ChatRequest request;
   const auto fault = parse_request(chat_body(R"("max_token": 4)"), request);

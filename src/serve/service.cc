@@ -48,7 +48,8 @@ bool is_json(std::string_view content_type) {
 
 std::unique_ptr<AnswerForm> make_form(const ServedModel& model, AnswerHead head, const ChatRequest& request, Preparation& preparation) {
   head.id = "chatcmpl-" + head.id;
-  return chat_form(model, std::move(head), request.generation, preparation.requests.front().served.request.prompt);
+  return chat_form(model, std::move(head), request.generation, preparation.requests.front().served.request.prompt,
+                   !request.tool_use.tools.empty());
 }
 
 std::unique_ptr<AnswerForm> make_form(const ServedModel& model, AnswerHead head, const CompletionRequest& request,
@@ -322,7 +323,9 @@ void Service::admit(const std::shared_ptr<Exchange>& exchange, Request& request,
     return answer(exchange, ApiError{429, fmt::format("{} answers are asked for already; try again later", engine_->live()), "",
                                      "queue_full", retry_after_s()});
   }
-  AnswerHead head{.id = fmt::format("{:016x}", random_bits()),
+  const std::uint64_t number = random_bits();
+  AnswerHead head{.id = fmt::format("{:016x}", number),
+                  .number = number,
                   .created = std::time(nullptr),
                   .model = model_.name,
                   .fingerprint = fingerprint_of(dtype_, digest_, preparation.seed),

@@ -99,6 +99,27 @@ def formats(server):
         assert value["bird"] in ("godwit", "knot") and 0 <= value["legs"] <= 9, value
 
 
+def tools(server):
+    """A call that must be made is made, and its arguments fulfil its schema; the same streamed; the conversation goes on with its answer."""
+    tool = {"type": "function", "function": {"name": "look_up", "description": "Looks a bird up.", "parameters": {
+        "type": "object", "properties": {"bird": {"enum": ["godwit", "knot"]}}, "required": ["bird"], "additionalProperties": False}}}
+    body = {"messages": user("Which?"), "tools": [tool], "tool_choice": "required", "parallel_tool_calls": False, "max_tokens": 400, "seed": 5,
+            "thinking": {"type": "disabled"}}
+    choice = server.ask("/v1/chat/completions", body)["choices"][0]
+    assert choice["finish_reason"] == "tool_calls", choice
+    call = choice["message"]["tool_calls"][0]
+    assert call["type"] == "function" and call["id"] and call["function"]["name"] == "look_up"
+    assert json.loads(call["function"]["arguments"])["bird"] in ("godwit", "knot")
+    arguments = ""
+    for chunk in server.stream("/v1/chat/completions", body):
+        for delta in chunk["choices"][0]["delta"].get("tool_calls", []):
+            arguments += delta["function"]["arguments"]
+    assert arguments == call["function"]["arguments"]
+    history = body["messages"] + [choice["message"], {"role": "tool", "tool_call_id": call["id"], "content": "long-billed"}]
+    answer = server.ask("/v1/chat/completions", {"messages": history, "tools": [tool], "max_tokens": 5})
+    assert answer["usage"]["completion_tokens"] >= 1
+
+
 def other_endpoints(server):
     assert server.ask("/health", None) == {"status": "ok"}
     listed = server.ask("/v1/models", None)["data"]
@@ -185,10 +206,11 @@ def starting(model):
 def main():
     scratch = common.Scratch()
     model = serving.small_model(scratch)
-    with Server(model, "--context", 512, "--streams", 8) as server:
+    with Server(model, "--context", 2048, "--streams", 8) as server:
         chat(server, model)
         completions(server, model)
         formats(server)
+        tools(server)
         other_endpoints(server)
     assert server.process.returncode == 0, server.stderr()
     doors(model, scratch)

@@ -99,9 +99,21 @@ def bodies():
     yield CHAT, {"messages": HELLO, "ignore_eos": True, "response_format": {"type": "json_object"}}, "ignore_eos"
     for name, value in {"functions": [{"name": "f"}], "function_call": "auto", "audio": {}, "modalities": ["audio"], "prediction": {}, "store": True,
                         "service_tier": "flex", "reasoning_effort": "high", "verbosity": "low", "web_search_options": {}, "prompt_cache_key": "x",
-                        "metadata": {"a": "b"}, "safety_identifier": "x", "tools": [{"type": "fish"}], "tool_choice": "required", "temprature": 1, "max_token": 5,
+                        "metadata": {"a": "b"}, "safety_identifier": "x", "tools": [{"type": "fish"}], "tool_choice": "required", "parallel_tool_calls": True, "temprature": 1, "max_token": 5,
                         "grammar": "root ::= x", "guided_json": {}, "": 1, "x" * 10000: 1, "prompt": "x", "echo": True}.items():
         yield CHAT, {"messages": HELLO, name: value}, name[:200]
+
+    named = {"type": "function", "function": {"name": "f"}}
+    for value in [5, {}, [5], [{}], [{"type": "function"}], [{"type": "function", "function": {}}], [{"type": "function", "function": {"name": "a b"}}],
+                  [{"type": "function", "function": {"name": "x" * 65}}], [{"type": "function", "function": {"name": "f", "parameters": "x"}}], [named, named],
+                  [{"type": "function", "function": {"name": "f", "fish": 1}}], [{"type": "retrieval"}]]:
+        yield CHAT, {"messages": HELLO, "tools": value}, "tools"
+    for value in ["perhaps", 5, {}, {"type": "function"}, {"type": "function", "function": {"name": "g"}}, []]:
+        yield CHAT, {"messages": HELLO, "tools": [named], "tool_choice": value}, "tool_choice"
+    yield CHAT, {"messages": HELLO, "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "fish"}}}], "tool_choice": "required"}, "tools"
+    yield CHAT, {"messages": [{"role": "tool", "content": "x"}]}, "messages"
+    for calls in [5, [5], [{}], [{"function": {}}], [{"function": {"name": "f", "arguments": 5}}], [{"type": "fish", "function": {"name": "f"}}]]:
+        yield CHAT, {"messages": HELLO + [{"role": "assistant", "content": "x", "tool_calls": calls}] + HELLO}, "messages[1]"
 
     # ---- what completions alone have ----
     for value in [None, [], {}, 5, 1.5, True, [[]], [None], [1, "a"], ["a", 1], [-1], [1.5], [10**12], [99999], [[5], [99999]], [{}], ["a"] * 65, "x" * 5000, [5] * 300]:
