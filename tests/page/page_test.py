@@ -693,7 +693,7 @@ def a_very_long_answer_stays_smooth(test):
         page.run("""(() => { longTasks.length = 0; window.frames_ = []; let last = performance.now(); const f = (t) => { frames_.push(t - last); last = t; requestAnimationFrame(f); }; requestAnimationFrame(f); })()""")
         start = time.monotonic()
         page.ask(f"flood 20000 {rate}")
-        page.wait(FINISHED, 120)
+        page.wait(FINISHED, 300)
         took = time.monotonic() - start
         frames = sorted(page.run("frames_"))
         print(f"    20,000 tokens, {name}{'' if rate else ', as fast as they are read'}: {took:.1f} s, {20000 / took:.0f} tokens/s; frames: median {frames[len(frames) // 2]:.0f} ms, p99 {frames[len(frames) * 99 // 100]:.0f} ms, longest {frames[-1]:.0f} ms; "

@@ -11,14 +11,14 @@ import { ApiError, streamCompletion } from "./api.js";
 const TURN_MS = 12;
 
 // Not setTimeout, which a hidden tab is granted once a second.
+const turns = new MessageChannel();
+const waiting = [];
+turns.port1.onmessage = () => waiting.shift()();
+
 function otherTasksFirst() {
   return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
+    waiting.push(resolve);
+    turns.port2.postMessage(null);
   });
 }
 
