@@ -203,15 +203,20 @@ class Connection : public Exchange, public std::enable_shared_from_this<Connecti
     if (phase_ == Phase::waiting) {
       phase_ = Phase::header;
       deadline_ = monotonic_seconds() + server_->options.header_s;
+      header_bytes_ = 0;
       parser_.emplace();
       parser_->header_limit(server_->options.header_bytes_max);
       parser_->body_limit(server_->options.body_bytes_max);
     }
     while (true) {
       error_code error;
-      came_.erase(0, parser_->put(asio::buffer(came_), error));
+      const std::size_t used = parser_->put(asio::buffer(came_), error);
+      came_.erase(0, used);
       const bool more_wanted = error == http::error::need_more;
       if (error && !more_wanted) return malformed(error);
+      // The parser's own limit is of what it is given at once; headers may come in many pieces.
+      if (phase_ == Phase::header && (header_bytes_ += used) > server_->options.header_bytes_max)
+        return malformed(http::error::header_limit);
       if (phase_ == Phase::header && parser_->is_header_done()) {
         if (const auto fault = header_fault()) return refuse(*fault);
         begin_body();
@@ -372,6 +377,7 @@ class Connection : public Exchange, public std::enable_shared_from_this<Connecti
   std::vector<char> space_;  // what is being read into: nothing else touches it until that is done
   std::string came_;         // read, and not yet parsed
   std::optional<http::request_parser<http::string_body>> parser_;
+  std::size_t header_bytes_ = 0;
   std::uint64_t body_bytes_ = 0;
   HttpRequest request_;
   std::function<void()> gone_;

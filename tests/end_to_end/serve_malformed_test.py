@@ -10,7 +10,7 @@ from serving import Server, user
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 HELLO = user("hi")
-CONTEXT = 256
+CONTEXT = 1024
 
 
 def deep(levels, inner="1"):
@@ -116,7 +116,7 @@ def bodies():
         yield CHAT, {"messages": HELLO + [{"role": "assistant", "content": "x", "tool_calls": calls}] + HELLO}, "messages[1]"
 
     # ---- what completions alone have ----
-    for value in [None, [], {}, 5, 1.5, True, [[]], [None], [1, "a"], ["a", 1], [-1], [1.5], [10**12], [99999], [[5], [99999]], [{}], ["a"] * 65, "x" * 5000, [5] * 300]:
+    for value in [None, [], {}, 5, 1.5, True, [[]], [None], [1, "a"], ["a", 1], [-1], [1.5], [10**12], [99999], [[5], [99999]], [{}], ["a"] * 65, "x" * 5000, [5] * (CONTEXT + 1)]:
         yield COMPLETIONS, {"prompt": value}, "prompt"
     for name, value in {"suffix": "x", "best_of": 5, "echo": 5, "logprobs": 21, "messages": HELLO, "response_format": {"type": "json_object"},
                         "tools": [], "max_completion_tokens": 5, "thinking": {"type": "enabled"}}.items():
