@@ -36,7 +36,9 @@ const std::vector<Plot>& plots() {
       {"Loss of the second token", "nats per token", {{"mtp_loss", "multi-token prediction"}}},
       {"Learning rate", "factor of the update", {{"lr", "learning rate"}}},
       {"Gradient norm", "norm before clipping", {{"grad_norm", "norm"}}},
-      {"Speed", "tokens per second", {{"tokens_per_s", "tokens/s"}}},
+      {"Speed",
+       "tokens per second",
+       {{"tokens_per_s", "tokens/s"}, {"roll_out_tokens_per_s", "writing"}, {"update_tokens_per_s", "learning"}}},
   };
   return list;
 }
@@ -185,14 +187,21 @@ std::vector<Json> chosen_samples(const std::vector<Json>& samples) {
   return chosen;
 }
 
+std::string heading(const Json& sample) {
+  const Json* right = sample.find("right");
+  const bool judged = right != nullptr && right->is_boolean();
+  return fmt::format("<h3>step {}{}</h3>", short_number(number(sample, "step")), !judged ? "" : right->get<bool>() ? ": right" : ": wrong");
+}
+
 std::string answers(const std::vector<Json>& samples) {
   if (samples.empty()) return "";
   const std::vector<Json> shown = chosen_samples(samples);
   std::string html =
       fmt::format("<h2>Answers over time</h2>\n<p class=\"soft\">{} of {} that the run kept.</p>\n", shown.size(), samples.size());
   for (const Json& sample : shown) {
-    html += "<div class=\"card\"><dl>\n";
+    html += fmt::format("<div class=\"card\">{}<dl>\n", heading(sample));
     for (const auto& [key, value] : sample.items()) {
+      if (key == "step" || key == "right") continue;
       html += fmt::format("<dt>{}</dt><dd><pre>{}</pre></dd>\n", escape_html(key), shown_value(value));
     }
     html += "</dl></div>\n";

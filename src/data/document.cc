@@ -35,6 +35,11 @@ Result<std::vector<std::int32_t>> prompt_ids(const Problem& problem, const text:
   return ids;
 }
 
+Result<std::vector<std::int32_t>> chat_prompt_ids(std::string_view question, text::ChatFormat format, const text::Tokenizer& tokenizer) {
+  TRY_ASSIGN(const std::string rendered, text::render_chat(format, {{"user", std::string(question)}}));
+  return tokenizer.encode(rendered);
+}
+
 Result<Sample> make_document(const Problem& problem, bool long_form, const text::Tokenizer& tokenizer) {
   TRY_ASSIGN(const DocumentTokens tokens, document_tokens(tokenizer));
   Sample sample;

@@ -9,11 +9,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "data/dataset.h"
 #include "data/task.h"
+#include "text/chat.h"
 #include "text/tokenizer.h"
 
 namespace godwit::data {
@@ -27,6 +29,10 @@ struct DocumentTokens {
 
 // The ids generation begins with: the prompt and <think>.
 [[nodiscard]] Result<std::vector<std::int32_t>> prompt_ids(const Problem& problem, const text::Tokenizer& tokenizer);
+
+// The same of a model that was trained on conversations: the question as a user's, and the opening of an answer that thinks.
+[[nodiscard]] Result<std::vector<std::int32_t>> chat_prompt_ids(std::string_view question, text::ChatFormat format,
+                                                                const text::Tokenizer& tokenizer);
 
 // The document, with its chain if `long_form`. Predictions of the prompt's tokens are not labelled; that of the first token behind <think>
 // is, and all that follow.

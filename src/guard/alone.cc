@@ -55,6 +55,7 @@ class Alone : public Crew {
     TRY_ASSIGN(std::string lacks, draw());
     const std::uint64_t step = task_.step(state_.data()) + 1;
     std::string why;
+    double writing_s = 0;
     // Here nobody else could make the step: a doubt that comes again is the batch's.
     for (int attempt = 0; attempt < 3; ++attempt) {
       Order order;
@@ -65,6 +66,7 @@ class Alone : public Crew {
       order.key[0] = step;
       TRY_ASSIGN(const Answer answer, worker_->propose(order, options_.interrupted));
       changed_ = false;
+      writing_s += answer.writing_s;
       if (answer.finding_count > 0) {
         why = fmt::format("{} results in doubt", answer.finding_count);
         if (!answer.findings.empty()) why += fmt::format(", the first of {} {}", answer.findings[0].op, answer.findings[0].tensor);
@@ -83,7 +85,7 @@ class Alone : public Crew {
       TRY_ASSIGN(Made made, keeper_->make(0, 0, 0, std::span(&proposed, 1), How::apply));
       if (made.doubts.empty()) {
         std::string note = std::move(made.note);
-        return made_state(step, std::move(made), false, std::move(note));
+        return made_state(step, std::move(made), false, std::move(note), writing_s);
       }
       why = made.doubts[0].what;
       log_warning("step {}: {}", step, why);
@@ -156,9 +158,10 @@ class Alone : public Crew {
     return std::move(drawn.lacks);
   }
 
-  NextState made_state(std::uint64_t step, Made made, bool skipped, std::string note) {
+  NextState made_state(std::uint64_t step, Made made, bool skipped, std::string note, double writing_s = 0) {
     changed_ = true;
-    return {step, state_digest(task_.digests(state_.data())), std::move(made.facts), skipped, std::move(note)};
+    return {step,     state_digest(task_.digests(state_.data())), std::move(made.facts), std::move(made.samples), skipped, std::move(note),
+            writing_s};
   }
 
   Task& task_;

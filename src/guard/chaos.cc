@@ -50,6 +50,27 @@ checkpoint_every = 10
 evaluate_every = 20
 )";
 
+// Rewards that completions of a model which knows nothing yet differ in.
+const char* rl_config_text = R"([model]
+preset = "{}"
+[tokenizer]
+kind = "characters"
+[rl]
+task = "parity"
+options = {{ bits = 4 }}
+prompts = 6
+group = 4
+max_tokens = 12
+rewards = {{ format = 1.0, length = 0.5 }}
+[optimizer]
+lr = 3e-3
+warmup = 5
+[run]
+steps = {}
+seed = 7
+checkpoint_every = 10
+)";
+
 std::string made_text() {
   constexpr std::string_view words[] = {"godwit", "flies", "over", "open",  "sea",  "and",  "never", "lands",
                                         "before", "the",   "far",  "shore", "with", "wind", "at",    "night"};
@@ -169,8 +190,8 @@ std::string_view verdict_name(Verdict verdict) {
 
 Launcher process_launcher(std::filesystem::path binary, std::vector<std::string> arguments) {
   return [binary = std::move(binary), arguments = std::move(arguments)](const Start& start) -> Result<int> {
-    std::vector<std::string> words = {binary.string(),    "train",     start.config.string(),        "--run",
-                                      start.run.string(), "--workers", std::to_string(start.workers)};
+    std::vector<std::string> words = {binary.string(),    start.command, start.config.string(),        "--run",
+                                      start.run.string(), "--workers",   std::to_string(start.workers)};
     if (!start.verify.empty()) words.insert(words.end(), {"--verify", start.verify});
     if (!start.faults.empty()) words.insert(words.end(), {"--faults", start.faults.string()});
     for (const std::string& set : start.sets) words.insert(words.end(), {"--set", set});
@@ -219,6 +240,16 @@ struct Chaos::End {
 
 Result<Start> Chaos::start_of(const Story& story, const fs::path& directory) {
   TRY(create_directories_durably(directory));
+  Start start;
+  start.command = story.command;
+  start.config = directory / "config.toml";
+  start.run = directory / "run";
+  start.output = directory / "output.txt";
+  start.sets = story.sets;
+  if (story.command == "rl") {
+    TRY(write_file_durably(start.config, fmt::format(fmt::runtime(rl_config_text), story.preset, story.steps)));
+    return start;
+  }
   // Its own: a story may damage it.
   const fs::path text = directory / "text.txt";
   if (options_.text.empty()) {
@@ -228,18 +259,13 @@ Result<Start> Chaos::start_of(const Story& story, const fs::path& directory) {
     fs::copy_file(options_.text, text, fs::copy_options::overwrite_existing, error);
     if (error) return world_error("{} cannot be copied: {}", options_.text.string(), error.message());
   }
-  Start start;
-  start.config = directory / "config.toml";
-  start.run = directory / "run";
-  start.output = directory / "output.txt";
-  start.sets = story.sets;
   TRY(write_file_durably(start.config, fmt::format(fmt::runtime(config_text), story.preset, fs::absolute(text).string(), story.steps)));
   return start;
 }
 
 Result<Digest> Chaos::undisturbed(const Story& story) {
-  const std::string settings =
-      fmt::format("{} {} steps{}{}", story.preset, story.steps, story.sets.empty() ? "" : " with ", fmt::join(story.sets, " "));
+  const std::string settings = fmt::format("{} {} {} steps{}{}", story.command, story.preset, story.steps,
+                                           story.sets.empty() ? "" : " with ", fmt::join(story.sets, " "));
   if (const auto known = digests_.find(settings); known != digests_.end()) return known->second;
   TRY_ASSIGN(Start start, start_of(story, options_.directory / fmt::format("undisturbed-{}", digests_.size() + 1)));
   Story calm = story;

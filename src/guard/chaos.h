@@ -22,6 +22,7 @@ namespace godwit::guard {
 
 // One start of a run.
 struct Start {
+  std::string command = "train";
   std::filesystem::path config;
   std::filesystem::path run;
   std::filesystem::path output;  // takes what it prints
@@ -35,7 +36,7 @@ struct Start {
 
 // Ends with the process: its wait status.
 using Launcher = std::function<Result<int>(const Start&)>;
-// `binary` train …, with `arguments` behind. The process leads a group of its own, and dies with this one.
+// `binary` train …, or rl …, with `arguments` behind. The process leads a group of its own, and dies with this one.
 [[nodiscard]] Launcher process_launcher(std::filesystem::path binary, std::vector<std::string> arguments = {});
 
 enum class Verdict : std::uint8_t {

@@ -21,8 +21,10 @@ struct NextState {
   std::uint64_t step = 0;
   Digest digest;
   Json facts;
+  Json samples;
   bool skipped = false;
-  std::string note;  // for its line in the journal: why it was skipped, what it took from outside
+  std::string note;      // for its line in the journal: why it was skipped, what it took from outside
+  double writing_s = 0;  // the longest that a worker took for samples that the model itself writes
   // This step and all that follow were committed before, and wrongly: the digest of the state that this one follows, and why.
   struct RolledBack {
     Digest digest;

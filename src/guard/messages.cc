@@ -86,6 +86,7 @@ Json to_json(const Answer& answer) {
   json["checksum"] = hex(answer.checksum);
   json["finding_count"] = answer.finding_count;
   json["checked"] = answer.checked;
+  json["writing_s"] = bits(answer.writing_s);
   Json findings = Json::array();
   for (const device::Finding& finding : answer.findings) {
     Json each;
@@ -107,6 +108,7 @@ Result<Answer> answer_from(const Json& json) {
   TRY_ASSIGN(answer.checksum, hash(json, "checksum"));
   TRY_ASSIGN(answer.finding_count, member<std::int64_t>(json, "finding_count"));
   TRY_ASSIGN(answer.checked, member<std::int64_t>(json, "checked"));
+  TRY_ASSIGN(answer.writing_s, real(json, "writing_s"));
   TRY_ASSIGN(const Json* findings, list(json, "findings"));
   for (const Json& each : *findings) {
     device::Finding finding;
@@ -202,6 +204,7 @@ Json to_json(const Made& made) {
   Json json;
   json["doubts"] = doubts_json(made.doubts);
   json["facts"] = made.facts;
+  json["samples"] = made.samples;
   json["mended"] = made.mended;
   json["note"] = made.note;
   return json;
@@ -211,6 +214,7 @@ Result<Made> made_from(const Json& json) {
   Made made;
   TRY_ASSIGN(made.doubts, doubts_from(json));
   if (const Json* facts = json.find("facts")) made.facts = *facts;
+  if (const Json* samples = json.find("samples")) made.samples = *samples;
   TRY_ASSIGN(made.mended, member<std::string>(json, "mended"));
   TRY_ASSIGN(made.note, member<std::string>(json, "note"));
   return made;

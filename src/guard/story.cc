@@ -30,13 +30,12 @@ struct Passer {
   bool supervisor, keeper, worker;
 };
 constexpr Passer passers[] = {
-    {Phase::starting, true, true, true},    {Phase::preparing, false, true, true},   {Phase::idle, false, true, true},
-    {Phase::loading, false, true, false},   {Phase::batch, false, true, false},      {Phase::asking, false, true, false},
-    {Phase::forward, false, false, true},
-    {Phase::backward, false, false, true},  {Phase::sending, false, false, true},    {Phase::evaluating, false, false, true},
-    {Phase::joining, false, true, false},   {Phase::judging, false, true, false},    {Phase::applying, false, true, false},
-    {Phase::digesting, false, true, false}, {Phase::committing, true, false, false}, {Phase::committed, true, false, false},
-    {Phase::writing, true, false, false},
+    {Phase::starting, true, true, true},     {Phase::preparing, false, true, true},  {Phase::idle, false, true, true},
+    {Phase::loading, false, true, false},    {Phase::batch, false, true, false},     {Phase::asking, false, true, false},
+    {Phase::forward, false, false, true},    {Phase::backward, false, false, true},  {Phase::sending, false, false, true},
+    {Phase::evaluating, false, false, true}, {Phase::joining, false, true, false},   {Phase::judging, false, true, false},
+    {Phase::applying, false, true, false},   {Phase::digesting, false, true, false}, {Phase::committing, true, false, false},
+    {Phase::committed, true, false, false},  {Phase::writing, true, false, false},
 };
 
 bool passes(Role role, Phase phase) {
@@ -169,8 +168,9 @@ Result<void> fault_line(Sentence& s, Story& story) {
   return {};
 }
 
-Result<void> train_line(Sentence& s, Story& story) {
+Result<void> train_line(Sentence& s, Story& story, std::string_view command) {
   if (!story.preset.empty()) return s.error("a story trains once");
+  story.command = command;
   const auto preset = s.one_of(presets);
   if (!preset) return s.error();
   const auto count = s.count(1, "a number of steps");
@@ -243,7 +243,9 @@ Result<void> expect_line(Sentence& s, Story& story) {
 }
 
 Result<void> line(Sentence& s, Story& story) {
-  if (s.word("train")) return train_line(s, story);
+  for (const std::string_view command : {"train", "rl"}) {
+    if (s.word(command)) return train_line(s, story, command);
+  }
   if (s.word("expect")) return expect_line(s, story);
   if (s.word("verify")) {
     const auto how = s.one_of(std::array{"inline", "dual", "off"});

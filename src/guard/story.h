@@ -45,6 +45,7 @@ struct Expectation {
 struct Story {
   std::filesystem::path file;  // where it was read from; empty: from a text
   std::string name;            // of its file, without ".story"
+  std::string command;         // train, or rl: then what docs/stories.md says of it
   std::string preset;
   std::uint64_t steps = 0;
   int workers = 1;

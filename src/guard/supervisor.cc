@@ -192,6 +192,7 @@ Result<NextState> Supervisor::next() {
 Result<std::optional<NextState>> Supervisor::make(std::uint64_t step) {
   staff_.set_step(step);
   TRY_ASSIGN(const Drawn drawn, draw(step));
+  writing_s_ = 0;
   if (drawn.lacks.empty()) {
     begin_parts(step, false);
   } else {
@@ -226,8 +227,13 @@ Result<std::optional<NextState>> Supervisor::make(std::uint64_t step) {
         for (const int worker : decide(part.attempts, devices(), part.proof).quarantine) quarantine(worker, part.attempts);
       }
       made_ = to;
-      NextState next{step, state_digest(task_.digests(staff_.state(to))), std::move(made.facts), !poisoned_.empty(),
-                     poisoned_.empty() ? std::move(made.note) : poisoned_};
+      NextState next{step,
+                     state_digest(task_.digests(staff_.state(to))),
+                     std::move(made.facts),
+                     std::move(made.samples),
+                     !poisoned_.empty(),
+                     poisoned_.empty() ? std::move(made.note) : poisoned_,
+                     writing_s_ + longest_writing()};
       if (next.skipped && !trusted_alone_) ++counters_["skipped"];
       return std::optional(std::move(next));
     }

@@ -37,6 +37,7 @@ class Supervisor : public Crew {
     std::optional<Proposed> standing;
     Post* running = nullptr;  // whoever computes it now
     double began_at = 0;
+    double writing_s = 0;  // of the answer that came last
   };
 
   // ---- One after the other ----
@@ -64,6 +65,7 @@ class Supervisor : public Crew {
   // ---- Parts ----
   void begin_parts(std::uint64_t step, bool question);
   [[nodiscard]] std::vector<Proposed> standing() const;
+  [[nodiscard]] double longest_writing() const;
   void advance(std::size_t part, std::uint64_t step);
   void quarantine(int worker, std::span<const Attempt> attempts);
   void give(Post& post, std::size_t part, std::uint64_t step);
@@ -106,6 +108,7 @@ class Supervisor : public Crew {
   std::vector<Part> parts_;
   bool question_ = false;       // parts are of what is asked outside
   bool asked_ = false;          // somebody outside, by this process
+  double writing_s_ = 0;        // of this step's question
   std::string poisoned_;        // why the step leaves its batch out
   bool trusted_alone_ = false;  // no other device is asked
   std::optional<Json> kept_;    // the keeper's answer

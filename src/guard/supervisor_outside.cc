@@ -12,8 +12,8 @@
 namespace godwit::guard {
 
 std::string lost_record(const std::string& record, std::uint64_t step) {
-  return fmt::format(
-      "{} is missing, and step {} was committed with it: put it back; asked again, whoever wrote it may say something else", record, step);
+  return fmt::format("{} is missing, and step {} was committed with it: put it back; asked again, whoever wrote it may say something else",
+                     record, step);
 }
 
 void tell_asked(std::uint64_t step, const Asked& asked, bool first) {
@@ -64,6 +64,7 @@ Result<void> Supervisor::ask(std::uint64_t step, std::string lacks) {
     lacks = std::move(drawn.lacks);
     if (lacks.empty()) break;
   }
+  writing_s_ = longest_writing();
   begin_parts(step, false);
   return {};
 }

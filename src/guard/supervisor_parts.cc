@@ -57,6 +57,12 @@ std::vector<Proposed> Supervisor::standing() const {
   return proposals;
 }
 
+double Supervisor::longest_writing() const {
+  double longest = 0;
+  for (const Part& part : parts_) longest = std::max(longest, part.writing_s);
+  return longest;
+}
+
 bool Supervisor::all_stand() const {
   return std::ranges::all_of(parts_, [](const Part& part) { return part.standing.has_value(); });
 }
@@ -176,6 +182,7 @@ void Supervisor::answered(Post& post, const Json& content) {
   } else {
     attempt.checksum = answer->checksum;
     worker.checked = answer->checked;
+    part.writing_s = answer->writing_s;
     worker.samples += part.count;
     if (answer->finding_count > 0) {
       attempt.outcome = Outcome::doubtful;

@@ -55,6 +55,7 @@ struct Proposed {
 struct Made {
   std::vector<Doubt> doubts;  // if there are any, nothing was made
   Json facts;                 // for the metrics: loss, lr …
+  Json samples;               // a list of objects for people: some of what the step was made of; null: nothing
   std::string mended;         // what the keeper's own device got wrong before it was made again and came out right; empty: nothing
   std::string note;           // for the step's line in the journal: what it took from outside; empty: nothing
 };
@@ -68,8 +69,8 @@ struct Drawn {
 
 // What was obtained from outside, and is durable.
 struct Asked {
-  std::vector<Doubt> doubts;          // about what workers wrote; if there are any, nobody was asked
-  std::vector<std::string> warnings;  // what those outside did not do
+  std::vector<Doubt> doubts;            // about what workers wrote; if there are any, nobody was asked
+  std::vector<std::string> warnings;    // what those outside did not do
   std::vector<std::string> unconfined;  // what the kernel did not give to confine them
 };
 
@@ -123,6 +124,7 @@ struct Answer {
   std::vector<device::Finding> findings;
   std::int64_t finding_count = 0;
   std::int64_t checked = 0;  // results checked since the worker began
+  double writing_s = 0;      // of the time it took, what samples took that the model itself writes
 };
 
 // Used in a worker's process by one thread.

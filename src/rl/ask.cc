@@ -33,7 +33,8 @@ Result<std::vector<Asked>> ask(device::Device& device, const model::Model& model
   std::int64_t longest = 0;
   for (std::uint64_t i = 0; i < options.count; ++i) {
     Asked one{problems.problem(options.split, options.first + i), {}};
-    TRY_ASSIGN(const std::vector<std::int32_t> prompt, data::prompt_ids(one.problem, tokenizer));
+    TRY_ASSIGN(const std::vector<std::int32_t> prompt, options.chat ? data::chat_prompt_ids(one.problem.prompt, *options.chat, tokenizer)
+                                                                    : data::prompt_ids(one.problem, tokenizer));
     longest = std::max(longest, static_cast<std::int64_t>(prompt.size()));
     for (std::int64_t k = 0; k < options.tries; ++k) {
       infer::Request request;
@@ -48,8 +49,8 @@ Result<std::vector<Asked>> ask(device::Device& device, const model::Model& model
     asked.push_back(std::move(one));
   }
   if (longest + options.max_tokens > model.context()) {
-    return input_error("the longest prompt has {} tokens; with {} new ones that is more than the model's context of {}: ask for fewer", longest,
-                       options.max_tokens, model.context());
+    return input_error("the longest prompt has {} tokens; with {} new ones that is more than the model's context of {}: ask for fewer",
+                       longest, options.max_tokens, model.context());
   }
   infer::GeneratorOptions settings;
   settings.dtype = options.dtype;

@@ -17,12 +17,12 @@ using testing::HasSubstr;
 // A try that answers so; none: it never ended its thinking.
 Try said(std::optional<std::string> answer, double score, std::int64_t thinking = 0) {
   Try made;
-  made.completion = {.answer = answer.value_or(""),
-                     .think_ends = answer ? 1 : 0,
-                     .thinking = thinking,
-                     .tokens = thinking + 3,
-                     .tokens_max = 32,
-                     .finished = answer.has_value()};
+  made.completion.answer = answer.value_or("");
+  made.completion.think_ends = answer ? 1 : 0;
+  made.completion.thinking = thinking;
+  made.completion.tokens = thinking + 3;
+  made.completion.tokens_max = 32;
+  made.completion.finished = answer.has_value();
   made.score = score;
   return made;
 }

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "guard/command.h"
+#include "rl/roll_outs.h"
 
 namespace godwit::rl {
 
@@ -32,13 +33,6 @@ std::optional<double> number(std::string_view line) {
   const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), value);
   if (error != std::errc() || end != line.data() + line.size() || !(std::fabs(value) <= score_max)) return std::nullopt;
   return value;
-}
-
-// Tokens that are none of the tokenizer's are left out.
-Result<std::string> text_of(std::span<const std::int32_t> ids, const text::Tokenizer& tokenizer) {
-  std::vector<std::int32_t> known;
-  std::ranges::copy_if(ids, std::back_inserter(known), [&](std::int32_t id) { return !tokenizer.token_bytes(id).empty(); });
-  return tokenizer.decode(known);
 }
 
 }  // namespace
@@ -70,8 +64,8 @@ CommandScores read_command_scores(std::string_view output, std::size_t count, co
   }
   while (!lines.empty() && lines.back().empty()) lines.pop_back();
   if (lines.size() > count) {
-    read.warnings.push_back(fmt::format("it wrote {} lines for {} completions: whose they are is not known, and all count 0{}", lines.size(), count,
-                                        trouble.empty() ? "" : "; it " + trouble));
+    read.warnings.push_back(fmt::format("it wrote {} lines for {} completions: whose they are is not known, and all count 0{}",
+                                        lines.size(), count, trouble.empty() ? "" : "; it " + trouble));
     return read;
   }
   std::size_t bad = 0;
@@ -83,10 +77,12 @@ CommandScores read_command_scores(std::string_view output, std::size_t count, co
       first_bad = fmt::format("line {}, '{}'", i + 1, lines[i].substr(0, shown_bytes));
     }
   }
-  if (bad > 0) read.warnings.push_back(fmt::format("{} of its {} lines are no numbers up to {:.0e}, the first is {}: they count 0", bad, lines.size(), score_max, first_bad));
+  if (bad > 0)
+    read.warnings.push_back(fmt::format("{} of its {} lines are no numbers up to {:.0e}, the first is {}: they count 0", bad, lines.size(),
+                                        score_max, first_bad));
   if (lines.size() < count || !trouble.empty()) {
-    read.warnings.push_back(fmt::format("it {}{} of {} completions are not scored and count 0", trouble.empty() ? "wrote too few lines: " : trouble + ": ",
-                                        count - lines.size(), count));
+    read.warnings.push_back(fmt::format("it {}{} of {} completions are not scored and count 0",
+                                        trouble.empty() ? "wrote too few lines: " : trouble + ": ", count - lines.size(), count));
   }
   return read;
 }
@@ -100,7 +96,8 @@ Result<CommandScores> ask_command(const train::RlSettings& settings, const std::
   limits.output_bytes = lines.size() * line_bytes + more_bytes;
   TRY_ASSIGN(const guard::CommandOutcome outcome, guard::run_command(settings.command, input, limits, beat));
   CommandScores scores = read_command_scores(outcome.output, lines.size(), outcome.trouble);
-  for (std::string& warning : scores.warnings) warning = fmt::format("the reward program '{}': {}", fmt::join(settings.command, " "), warning);
+  for (std::string& warning : scores.warnings)
+    warning = fmt::format("the reward program '{}': {}", fmt::join(settings.command, " "), warning);
   scores.unconfined = outcome.unconfined;
   return scores;
 }
@@ -115,7 +112,8 @@ Result<void> check_command(const std::vector<std::string>& command, std::string_
   for (std::size_t i = 1; i < command.size(); ++i) {
     const fs::path path = command[i];
     const bool script = !command[i].starts_with('-') && std::ranges::find(scripts, path.extension().string()) != scripts.end();
-    if (script && !fs::exists(path)) return input_error("{}: there is no file '{}' (from {})", place, command[i], fs::current_path().string());
+    if (script && !fs::exists(path))
+      return input_error("{}: there is no file '{}' (from {})", place, command[i], fs::current_path().string());
   }
   return {};
 }

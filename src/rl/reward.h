@@ -1,7 +1,7 @@
 // What a completion is worth: one file in rewards/ each, and nothing else to edit.
 //
-// src/rl/rewards/NAME.cc defines `extern const Reward NAME; const Reward NAME{…}` in namespace godwit::rl; the build collects the folder into
-// all_rewards(). [rl] rewards says which count, and with which weight; the sum is the completion's reward.
+// src/rl/rewards/NAME.cc defines `extern const Reward NAME; const Reward NAME{…}` in namespace godwit::rl; the build collects the folder
+// into all_rewards(). [rl] rewards says which count, and with which weight; the sum is the completion's reward.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,8 @@ struct Completion {
   std::int64_t tokens_max = 0;  // where it would have been cut
   bool finished = false;        // by the end token
   double chance = 0;            // in [0, 1), of this completion's own
+  std::string prompt = {};      // what it answers; as the next, where it is to be rewarded
+  std::string thought = {};     // the text before the first </think>
   double outside = 0;           // what the program says that [rl] command names; 0 where it is not asked
 
   // One thought, one answer, an end.

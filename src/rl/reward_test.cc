@@ -38,6 +38,17 @@ TEST(Rewards, FormatAsksForOneThoughtOneAnswerAndAnEnd) {
   for (const Completion& bad : {unended, twice, empty, cut}) EXPECT_EQ(value("format", bad, 1), 0);
 }
 
+TEST(Rewards, LanguageAndCommandAreWhatTheyAreTold) {
+  Completion completion = good;
+  completion.prompt = "How many?";
+  completion.thought = "so 数";
+  EXPECT_DOUBLE_EQ(value("language", completion), 2.0 / 3);
+  completion.outside = -0.5;
+  EXPECT_EQ(value("command", completion, 1), -0.5);
+  EXPECT_TRUE(find_reward("command", "test").value()->outside);
+  EXPECT_FALSE(find_reward("answer", "test").value()->outside);
+}
+
 TEST(Rewards, LengthHasTheShapeOfDaposEquation13) {
   const auto of = [](std::int64_t tokens, bool finished = true) {
     return value("length", {.answer = "7", .think_ends = 1, .thinking = 0, .tokens = tokens, .tokens_max = 100, .finished = finished});
@@ -60,7 +71,7 @@ TEST(Rewards, AreFoundByNameAndTheNearestIsNamed) {
   ASSERT_FALSE(none.ok());
   EXPECT_EQ(none.error().kind, ErrorKind::input);
   EXPECT_THAT(none.error().message, HasSubstr("run.toml:4: [rl] rewards: there is no reward 'lenght'; did you mean length?"));
-  EXPECT_THAT(none.error().message, HasSubstr("answer, chance, format, length"));
+  EXPECT_THAT(none.error().message, HasSubstr("answer, chance, command, format, language, length"));
 }
 
 }  // namespace

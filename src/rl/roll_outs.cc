@@ -21,17 +21,23 @@ using train::RlSettings;
 struct Record {
   std::int64_t tokens = 0, thinking = 0;
   std::int64_t completions = 0, right = 0, well_formed = 0, finished = 0;
-  double reward = 0;             // summed over the completions, as below
-  double logprob = 0;            // over all tokens
-  double ratio_deviation = 0;    // the largest |p by the training program / p by decoding − 1|
-  std::int64_t ratios_off = 0;   // tokens whose two log-probabilities are not the same bits
-  std::int64_t silent = 0;       // every completion weighs nothing
-  std::int64_t clipped = 0;      // tokens
-  std::int64_t resampled = 0;    // prompts that were given up for another
-  double kl = 0;                 // over all tokens
-  double outside = 0;            // scores of the program, summed over the completions
+  double reward = 0;            // summed over the completions, as below
+  double logprob = 0;           // over all tokens
+  double ratio_deviation = 0;   // the largest |p by the training program / p by decoding − 1|
+  std::int64_t ratios_off = 0;  // tokens whose two log-probabilities are not the same bits
+  std::int64_t silent = 0;      // every completion weighs nothing
+  std::int64_t clipped = 0;     // tokens
+  std::int64_t resampled = 0;   // prompts that were given up for another
+  double kl = 0;                // over all tokens
+  double outside = 0;           // scores of the program, summed over the completions
+  // Its first completion, where the step keeps any for people: so many ids, which follow the record, of the stream's prompt.
+  std::int64_t kept_ids = 0;
+  std::uint64_t kept_prompt = 0;
+  double kept_reward = 0;
+  std::int64_t kept_right = 0;
 };
-static_assert(std::is_trivially_copyable_v<Record>);
+static_assert(std::is_trivially_copyable_v<Record> && sizeof(Record) == 19 * 8, "no padding: proposals are compared by their bytes");
+constexpr std::size_t kept_samples = 4;  // of the prompts of a step that keeps any
 
 // What every process of a run has of it.
 struct Shared {
@@ -52,6 +58,11 @@ struct Shared {
   }
   // Steps that learn from the same completions are numbered from 0.
   [[nodiscard]] std::int64_t epoch(std::uint64_t step) const { return static_cast<std::int64_t>(step) % settings.epochs; }
+  // Whether some completions of this step are kept for people.
+  [[nodiscard]] bool keeps(std::uint64_t step) const {
+    const auto number = static_cast<std::int64_t>(step) + 1;
+    return settings.samples_every > 0 && (number == 1 || number % settings.samples_every == 0);
+  }
   // Whether the reference is the model as it is when this step begins.
   [[nodiscard]] bool refreshes(std::uint64_t step) const {
     return settings.reference_every > 0 && static_cast<std::int64_t>(step) % settings.reference_every == 0;
@@ -86,7 +97,7 @@ class Writer : public train::RollOut {
   }
 
   Result<std::vector<data::Sample>> write(std::span<const data::Sample> prompts, std::uint64_t step,
-                                            const std::function<bool()>& interrupted) override {
+                                          const std::function<bool()>& interrupted) override {
     step_ = step;
     kept_.reset();
     TRY(write_by(shared_.epoch(step) == 0 ? weights_[state_] : old_weights_[state_], static_cast<std::int64_t>(prompts.size())));
@@ -129,7 +140,8 @@ class Writer : public train::RollOut {
   }
 
   Result<void> take_scores(std::span<const train::ScoredGroup> groups) override {
-    CHECK(kept_ && groups.size() == kept_->prompts.size(), "{} scored groups of {} prompts", groups.size(), kept_ ? kept_->prompts.size() : 0);
+    CHECK(kept_ && groups.size() == kept_->prompts.size(), "{} scored groups of {} prompts", groups.size(),
+          kept_ ? kept_->prompts.size() : 0);
     const auto group = static_cast<std::size_t>(shared_.settings.group);
     for (std::size_t i = 0; i < groups.size(); ++i) {
       TRY(judge(kept_->prompts[i], std::span(kept_->answers).subspan(i * group, group), groups[i].scores, noted_[i]));
@@ -165,7 +177,8 @@ class Writer : public train::RollOut {
     // Only in the first epoch must the two be one: later the model is another than the one that wrote.
     if (shared_.epoch(step_) != 0) trained = {};
     for (std::size_t k = 0; k < trained.size(); ++k) {
-      CHECK(trained[k].size() == noted.logprobs[k].size(), "{} tokens were decoded, {} trained on", noted.logprobs[k].size(), trained[k].size());
+      CHECK(trained[k].size() == noted.logprobs[k].size(), "{} tokens were decoded, {} trained on", noted.logprobs[k].size(),
+            trained[k].size());
       for (std::size_t t = 0; t < trained[k].size(); ++t) {
         const float decoded = noted.logprobs[k][t];
         if (std::memcmp(&decoded, &trained[k][t], sizeof decoded) == 0) continue;
@@ -173,6 +186,10 @@ class Writer : public train::RollOut {
         const double off = std::fabs(std::exp(static_cast<double>(trained[k][t]) - static_cast<double>(decoded)) - 1.0);
         noted.record.ratio_deviation = std::max(noted.record.ratio_deviation, off);
       }
+    }
+    if (shared_.keeps(step_)) {
+      noted.record.kept_ids = static_cast<std::int64_t>(noted.first.size());
+      std::memcpy(bytes.data() + sizeof noted.record, noted.first.data(), noted.first.size() * sizeof noted.first[0]);
     }
     std::memcpy(bytes.data(), &noted.record, sizeof noted.record);
   }
@@ -188,6 +205,7 @@ class Writer : public train::RollOut {
     train::Logprobs logprobs;  // by completion and token
     std::vector<double> advantages;
     std::vector<bool> cut;
+    std::vector<std::int32_t> first;  // completion
   };
 
   // The groups of the prompts at these places.
@@ -253,7 +271,8 @@ class Writer : public train::RollOut {
   }
 
   // Rewards a prompt's group. `outside`: by completion, empty where nobody is asked.
-  Result<void> judge(const data::Sample& prompt, std::span<const infer::Answer> answers, std::span<const double> outside, Noted& noted) const {
+  Result<void> judge(const data::Sample& prompt, std::span<const infer::Answer> answers, std::span<const double> outside,
+                     Noted& noted) const {
     const RlSettings& s = shared_.settings;
     const data::Problem problem = problem_at(*shared_.problems, shared_.seed, prompt.index);
     noted = {};
@@ -264,9 +283,18 @@ class Writer : public train::RollOut {
       TRY_ASSIGN(Completion completion, read_completion(answer.ids, s.max_tokens, *shared_.tokenizer, shared_.tokens));
       completion.chance = RandomStream(shared_.seed, Purpose::reward, completion_number(prompt, noted.logprobs.size())).f64(0);
       if (!outside.empty()) completion.outside = outside[noted.logprobs.size()];
+      completion.prompt = problem.prompt;
+      TRY_ASSIGN(completion.thought,
+                 text_of(std::span(answer.ids).first(static_cast<std::size_t>(completion.thinking)), *shared_.tokenizer));
       const double score = shared_.score(problem, completion);
       double reward = 0;
       for (const auto& [kind, weight] : shared_.rewards) reward += weight * kind->value(completion, score);
+      if (rewards.empty()) {
+        noted.first = answer.ids;
+        record.kept_prompt = prompt.index;
+        record.kept_reward = reward;
+        record.kept_right = completion.well_formed() && score == 1.0;
+      }
       rewards.push_back(reward);
       record.reward += reward;
       record.outside += completion.outside;
@@ -310,7 +338,9 @@ class GroupRollOuts : public train::RollOuts {
   const Shared& shared() const { return shared_; }
   std::int64_t group() const override { return shared_.settings.group; }
   std::int64_t predictions_max() const override { return shared_.prompt_tokens_max + shared_.settings.max_tokens - 1; }
-  std::int64_t record_bytes() const override { return sizeof(Record); }
+  std::int64_t record_bytes() const override {
+    return static_cast<std::int64_t>(sizeof(Record)) + (shared_.settings.samples_every > 0 ? shared_.settings.max_tokens * 4 : 0);
+  }
   std::unique_ptr<train::RollOut> roll_out() const override { return std::make_unique<Writer>(shared_); }
 
   std::vector<std::string> copies() const override {
@@ -393,10 +423,30 @@ class GroupRollOuts : public train::RollOuts {
     if (shared_.settings.kl > 0) step.facts["kl"] = all.kl / static_cast<double>(all.tokens);
     step.facts["ratio_deviation"] = all.ratio_deviation;
     step.facts["ratios_off"] = all.ratios_off;
+    for (std::size_t i = 0; i < std::min(kept_samples, records.size()); ++i) {
+      if (Json sample = kept(records[i]); !sample.is_null()) step.samples.push_back(std::move(sample));
+    }
     return step;
   }
 
  private:
+  // The completion that a record keeps; null: none. What a worker wrote there may be anything.
+  [[nodiscard]] Json kept(const std::byte* bytes) const {
+    Record record;
+    std::memcpy(&record, bytes, sizeof record);
+    if (record.kept_ids <= 0 || record.kept_ids > shared_.settings.max_tokens) return {};
+    std::vector<std::int32_t> ids(static_cast<std::size_t>(record.kept_ids));
+    std::memcpy(ids.data(), bytes + sizeof record, ids.size() * sizeof ids[0]);
+    const data::Problem problem = problem_at(*shared_.problems, shared_.seed, record.kept_prompt);
+    const Result<std::string> completion = text_of(ids, *shared_.tokenizer);
+    if (!completion.ok()) return {};
+    return {{"prompt", problem.prompt},
+            {"completion", *completion},
+            {"truth", problem.truth},
+            {"right", record.kept_right != 0},
+            {"reward", record.kept_reward}};
+  }
+
   Shared shared_;
 };
 
@@ -412,9 +462,10 @@ Result<void> check_outside(const Config& config, const Shared& shared) {
                        config.origin("rl", "rewards"));
   }
   if (shared.settings.resample > 0) {
-    return input_error("{}: other prompts are drawn by rewards, which are not known before the program has been asked: resample = 0 with the reward "
-                       "command",
-                       config.origin("rl", "resample"));
+    return input_error(
+        "{}: other prompts are drawn by rewards, which are not known before the program has been asked: resample = 0 with the reward "
+        "command",
+        config.origin("rl", "resample"));
   }
   return check_command(shared.settings.command, place);
 }
@@ -436,6 +487,12 @@ Result<Completion> read_completion(std::span<const std::int32_t> ids, std::int64
   TRY_ASSIGN(const std::optional<std::string> answer, data::answer_of(ids, tokenizer));
   completion.answer = answer.value_or("");
   return completion;
+}
+
+Result<std::string> text_of(std::span<const std::int32_t> ids, const text::Tokenizer& tokenizer) {
+  std::vector<std::int32_t> known;
+  std::ranges::copy_if(ids, std::back_inserter(known), [&](std::int32_t id) { return !tokenizer.token_bytes(id).empty(); });
+  return tokenizer.decode(known);
 }
 
 Result<train::OpenedRollOuts> open_roll_outs(const Config& config, const train::Settings& settings, const model::Model& model,

@@ -18,8 +18,11 @@ namespace godwit::rl {
                                                            const text::Tokenizer* tokenizer);
 
 // Ids that follow a prompt, up to and with the end token if there is one.
-[[nodiscard]] Result<Completion> read_completion(std::span<const std::int32_t> ids, std::int64_t tokens_max, const text::Tokenizer& tokenizer,
-                                                 const data::DocumentTokens& tokens);
+[[nodiscard]] Result<Completion> read_completion(std::span<const std::int32_t> ids, std::int64_t tokens_max,
+                                                 const text::Tokenizer& tokenizer, const data::DocumentTokens& tokens);
+
+// The text of a completion's ids; those that are none of the tokenizer's are left out.
+[[nodiscard]] Result<std::string> text_of(std::span<const std::int32_t> ids, const text::Tokenizer& tokenizer);
 
 // Problems as a stream of prompts: nothing of them is labelled. A task's in their order; a file's in another order at each pass. Problems,
 // and the tokenizer, outlive it.

@@ -209,18 +209,21 @@ class OneUlpOff : public train::RollOut {
  public:
   OneUlpOff(std::unique_ptr<train::RollOut> sound, std::size_t prompt, bool towards_zero)
       : sound_(std::move(sound)), prompt_(prompt), towards_(towards_zero ? 0.0f : -INFINITY) {}
-  Result<void> prepare(device::Device& device, std::span<const device::Buffer* const> states,
-                       const train::StateLayout& layout) override {
+  Result<void> prepare(device::Device& device, std::span<const device::Buffer* const> states, const train::StateLayout& layout) override {
     return sound_->prepare(device, states, layout);
   }
   Result<void> use(std::size_t state) override { return sound_->use(state); }
   Result<std::vector<data::Sample>> write(std::span<const data::Sample> prompts, std::uint64_t step,
-                                            const std::function<bool()>& interrupted) override {
+                                          const std::function<bool()>& interrupted) override {
     return sound_->write(prompts, step, interrupted);
   }
   std::vector<std::vector<float>> weigh(const train::Logprobs& current, const train::Logprobs& reference) override {
     return sound_->weigh(current, reference);
   }
+  std::optional<std::vector<data::Sample>> written(std::span<const data::Sample> prompts, std::uint64_t step) override {
+    return sound_->written(prompts, step);
+  }
+  Result<void> take_scores(std::span<const train::ScoredGroup> groups) override { return sound_->take_scores(groups); }
   void record(std::size_t prompt, std::span<const std::vector<float>> trained, std::span<std::byte> record) const override {
     std::vector<std::vector<float>> off(trained.begin(), trained.end());
     if (prompt == prompt_) off.back().back() = std::nextafter(off.back().back(), towards_);

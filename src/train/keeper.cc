@@ -262,7 +262,8 @@ std::optional<RollOuts::Step> TrainingKeeper::read_records(std::span<const guard
   if (roll_outs == nullptr) return std::nullopt;
   std::vector<const std::byte*> records;
   for (const guard::Proposed& proposal : proposals) {
-    for (std::int64_t i = 0; i < proposal.count; ++i) records.push_back(slot(proposal) + task_.programs().node_bytes() + i * task_.record_bytes());
+    for (std::int64_t i = 0; i < proposal.count; ++i)
+      records.push_back(slot(proposal) + task_.programs().node_bytes() + i * task_.record_bytes());
   }
   return roll_outs->read(records);
 }
@@ -300,9 +301,9 @@ void TrainingKeeper::carry_out(const std::vector<const guard::Fault*>& faults, S
 }
 
 Result<TrainingKeeper::Once> TrainingKeeper::make_once(std::size_t from_index, std::size_t to_index, std::int64_t predictions,
-                                                      const std::optional<RollOuts::Step>& rolled,
-                                                      std::span<const guard::Proposed> proposals,
-                                                      const std::function<void(Phase)>& enter) {
+                                                       const std::optional<RollOuts::Step>& rolled,
+                                                       std::span<const guard::Proposed> proposals,
+                                                       const std::function<void(Phase)>& enter) {
   Once once;
   State& from = *states_[from_index];
   State& to = *states_[to_index];
@@ -430,6 +431,7 @@ Result<guard::Made> TrainingKeeper::make(std::size_t from_index, std::size_t to_
     proposal = std::move(once.proposal);
   }
   if (rolled) {
+    made.samples = std::move(rolled->samples);
     for (const auto& fact : rolled->facts.items()) facts[fact.key] = fact.value;
   }
   pulse_->enter(Phase::digesting, step);

@@ -14,7 +14,15 @@ double expert_load(const std::vector<std::int32_t>& counts) {
          static_cast<double>(total);
 }
 
-Result<Metrics> Metrics::open(const std::filesystem::path& path, std::uint64_t step) {
+Speed speed_of(double tokens, double seconds, double writing_s) {
+  Speed speed{.all = tokens / seconds};
+  if (writing_s <= 0 || writing_s >= seconds) return speed;
+  speed.roll_out = tokens / writing_s;
+  speed.update = tokens / (seconds - writing_s);
+  return speed;
+}
+
+Result<StepLines> open_step_lines(const std::filesystem::path& path, std::uint64_t step) {
   std::uint64_t keep = 0;
   Json last;
   std::string last_line;
@@ -32,15 +40,23 @@ Result<Metrics> Metrics::open(const std::filesystem::path& path, std::uint64_t s
   }
   TRY_ASSIGN(AppendFile file, AppendFile::open(path));
   if (file.size() != keep) TRY(file.truncate(keep));
-  return Metrics(std::move(file), last_line, std::move(last));
+  return StepLines{std::move(file), std::move(last_line), std::move(last)};
 }
 
-void Metrics::append(std::uint64_t step, const Json& facts, double tokens_per_s) {
+Result<Metrics> Metrics::open(const std::filesystem::path& path, std::uint64_t step) {
+  TRY_ASSIGN(StepLines lines, open_step_lines(path, step));
+  return Metrics(std::move(lines.file), lines.last_line, std::move(lines.last));
+}
+
+void Metrics::append(std::uint64_t step, const Json& facts, const Speed& speed) {
   Json json;
   json["step"] = step;
   for (const auto& fact : facts.items()) {
     json[fact.key] = fact.value;
-    if (fact.key == "tokens") json["tokens_per_s"] = tokens_per_s;
+    if (fact.key != "tokens") continue;
+    json["tokens_per_s"] = speed.all;
+    if (speed.roll_out) json["roll_out_tokens_per_s"] = *speed.roll_out;
+    if (speed.update) json["update_tokens_per_s"] = *speed.update;
   }
   last_ = std::move(json);
   file_->post(write_json(last_) + "\n");

@@ -13,14 +13,29 @@
 
 namespace godwit::train {
 
+// Tokens per second: of the whole step, and, where the model writes its own samples, of writing them and of all the rest.
+struct Speed {
+  double all = 0;
+  std::optional<double> roll_out = {}, update = {};
+};
+[[nodiscard]] Speed speed_of(double tokens, double seconds, double writing_s);
+
+// A file of lines of JSON with a step each, ascending, cut back behind the last whole line of a step up to `step`.
+struct StepLines {
+  AppendFile file;
+  std::string last_line;  // empty: none
+  Json last;
+};
+[[nodiscard]] Result<StepLines> open_step_lines(const std::filesystem::path& path, std::uint64_t step);
+
 class Metrics {
  public:
   // Opens or creates; lines of steps after `step`, and a torn last line, are cut off.
   [[nodiscard]] static Result<Metrics> open(const std::filesystem::path& path, std::uint64_t step);
   // Members: step, then the step's facts (loss, lr, grad_norm, tokens; mtp_loss, balance_loss and expert_load, the most loaded expert over
-  // the mean by MoE layer, where there are any; skipped where the batch was left out), tokens_per_s.
+  // the mean by MoE layer, where there are any; skipped where the batch was left out), and behind tokens how fast they were.
   // Never waits for the disk.
-  void append(std::uint64_t step, const Json& facts, double tokens_per_s);
+  void append(std::uint64_t step, const Json& facts, const Speed& speed);
   // Gives the last line its validation_loss, once.
   void add_validation_loss(double loss);
 

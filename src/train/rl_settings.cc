@@ -10,8 +10,9 @@ std::vector<ConfigKey> rl_config_keys() {
        .key = "task",
        .type = T::text,
        .may_change = true,
-       .description = "Where prompts come from: a task (`godwit tasks list`), or a `.jsonl` file with `question` and `answer`, known to a run "
-                      "by content. The model then writes its own samples: `godwit rl`."},
+       .description =
+           "Where prompts come from: a task (`godwit tasks list`), or a `.jsonl` file with `question` and `answer`, known to a run "
+           "by content. The model then writes its own samples: `godwit rl`."},
       {.section = section, .key = "options", .type = T::table, .description = "The task's options."},
       {.section = section,
        .key = "prompts",
@@ -42,8 +43,9 @@ std::vector<ConfigKey> rl_config_keys() {
        .key = "command",
        .type = T::texts,
        .may_change = true,
-       .description = "The program that the reward `command` asks, with its arguments: a line of JSON for each completion comes in, a line with "
-                      "its score goes out (docs/reinforcement.md)."},
+       .description =
+           "The program that the reward `command` asks, with its arguments: a line of JSON for each completion comes in, a line with "
+           "its score goes out (docs/reinforcement.md)."},
       {.section = section,
        .key = "command_timeout",
        .type = T::real,
@@ -121,6 +123,22 @@ std::vector<ConfigKey> rl_config_keys() {
        .maximum = 1000,
        .description = "Other prompts that are tried in place of one whose completions are all rewarded alike (DAPO's dynamic sampling)."},
       {.section = section,
+       .key = "samples_every",
+       .type = T::integer,
+       .fallback = 10,
+       .may_change = true,
+       .minimum = 0,
+       .maximum = 1e15,
+       .description = "Of the first step, and of every so many, some completions are kept in RUN/samples.jsonl; 0: of none."},
+      {.section = section,
+       .key = "temperature",
+       .type = T::real,
+       .fallback = 1.0,
+       .minimum = 0,
+       .maximum = 1e6,
+       .description = "Of roll-outs: 1. At another one completions would be drawn from other probabilities than those that are learned "
+                      "(docs/reinforcement.md)."},
+      {.section = section,
        .key = "mask_cut",
        .type = T::boolean,
        .fallback = false,
@@ -138,7 +156,8 @@ Result<void> check_rl_has_task(const Config& config) {
   for (const ConfigKey& key : rl_config_keys()) {
     const Json* value = said.find(key.key);
     if (value != nullptr && !value->is_null() && !(*value == key.fallback)) {
-      return input_error("{}: [rl] without task says nothing; give [rl] task, and start it with godwit rl", config.origin(key.section, key.key));
+      return input_error("{}: [rl] without task says nothing; give [rl] task, and start it with godwit rl",
+                         config.origin(key.section, key.key));
     }
   }
   return {};
@@ -171,7 +190,8 @@ Result<RlSettings> read_rl_settings(const Config& config) {
   s.ratio = config.text("rl", "ratio") == "sequence" ? Ratio::sequence : Ratio::token;
   if (config.has("rl", "clip")) {
     const std::vector<double> clip = config.reals("rl", "clip");
-    if (clip.size() != 2) return input_error("{}: clip has {} numbers; it takes two, [low, high]", config.origin("rl", "clip"), clip.size());
+    if (clip.size() != 2)
+      return input_error("{}: clip has {} numbers; it takes two, [low, high]", config.origin("rl", "clip"), clip.size());
     s.clip_low = clip[0];
     s.clip_high = clip[1];
   }
@@ -180,7 +200,15 @@ Result<RlSettings> read_rl_settings(const Config& config) {
   s.reference_every = config.integer("rl", "reference_every");
   s.resample = config.integer("rl", "resample");
   s.mask_cut = config.boolean("rl", "mask_cut");
-  if (s.ratio == Ratio::sequence && s.normalise != Normalise::sequence && config.text("rl", "normalise") == "tokens" && config.given("rl", "normalise")) {
+  s.samples_every = config.integer("rl", "samples_every");
+  if (const double temperature = config.real("rl", "temperature"); temperature != 1) {
+    return input_error(
+        "{}: roll-outs at temperature {} would be drawn from other probabilities than training computes: temperature = 1 is the only "
+        "one",
+        config.origin("rl", "temperature"), temperature);
+  }
+  if (s.ratio == Ratio::sequence && s.normalise != Normalise::sequence && config.text("rl", "normalise") == "tokens" &&
+      config.given("rl", "normalise")) {
     return input_error("{}: a ratio of whole sequences is a mean over each: normalise = \"sequence\" or \"constant\"",
                        config.origin("rl", "normalise"));
   }

@@ -27,11 +27,11 @@ enum class Ratio : std::uint8_t { token, sequence };
 enum class KlKind : std::uint8_t { k3, unbiased };
 
 struct RlSettings {
-  std::string task;               // or a file of problems
-  Json options = Json::object();  // of it
-  std::int64_t prompts = 16;                 // per step
-  std::int64_t group = 8;                    // completions of each
-  std::int64_t max_tokens = 0;               // of a completion
+  std::string task;                                     // or a file of problems
+  Json options = Json::object();                        // of it
+  std::int64_t prompts = 16;                            // per step
+  std::int64_t group = 8;                               // completions of each
+  std::int64_t max_tokens = 0;                          // of a completion
   std::vector<std::pair<std::string, double>> rewards;  // name and weight
   // The program that the reward `command` asks: executable and arguments, seconds a step, MiB for each of its processes (0: no limit).
   std::vector<std::string> command;
@@ -39,14 +39,15 @@ struct RlSettings {
   std::int64_t command_memory = 4096;
   Advantage advantage = Advantage::mean;
   Normalise normalise = Normalise::tokens;
-  std::int64_t epochs = 1;      // steps that learn from the same completions
+  std::int64_t epochs = 1;  // steps that learn from the same completions
   Ratio ratio = Ratio::token;
   double clip_low = 0, clip_high = 0;  // a ratio counts within [1 − low, 1 + high]; both 0: wherever it is
   double kl = 0;                       // weight
   KlKind kl_kind = KlKind::k3;
-  std::int64_t reference_every = 0;    // steps after which the reference becomes the model as it is; 0: it stays the one of the beginning
-  std::int64_t resample = 0;           // other prompts tried where a group's rewards are all equal
-  bool mask_cut = false;               // completions that ran into max_tokens teach nothing
+  std::int64_t reference_every = 0;  // steps after which the reference becomes the model as it is; 0: it stays the one of the beginning
+  std::int64_t resample = 0;         // other prompts tried where a group's rewards are all equal
+  std::int64_t samples_every = 0;    // steps between those of which some completions are kept for people; 0: none
+  bool mask_cut = false;             // completions that ran into max_tokens teach nothing
 };
 
 [[nodiscard]] std::vector<ConfigKey> rl_config_keys();

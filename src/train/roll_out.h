@@ -46,10 +46,12 @@ class RollOut {
                                              const StateLayout& layout) = 0;
   // The model is that of this state from now on, which holds still; again when it has changed.
   [[nodiscard]] virtual Result<void> use(std::size_t state) = 0;
-  // The group of each prompt, one prompt after another: prompt and completion, of which only the completion's tokens are labelled. `interrupted` is asked between tokens; true gives up with ErrorKind::stopped.
+  // The group of each prompt, one prompt after another: prompt and completion, of which only the completion's tokens are labelled.
+  // `interrupted` is asked between tokens; true gives up with ErrorKind::stopped.
   [[nodiscard]] virtual Result<std::vector<data::Sample>> write(std::span<const data::Sample> prompts, std::uint64_t step,
-                                                           const std::function<bool()>& interrupted) = 0;
-  // What the last write() has written, if that was to these prompts at this step, the model has not changed, and it was not asked for before.
+                                                                const std::function<bool()>& interrupted) = 0;
+  // What the last write() has written, if that was to these prompts at this step, the model has not changed, and it was not asked for
+  // before.
   [[nodiscard]] virtual std::optional<std::vector<data::Sample>> written(std::span<const data::Sample> prompts, std::uint64_t step) = 0;
   // Where RollOuts::asks(): what was said of the completions that write() returned, by prompt. Before weigh().
   [[nodiscard]] virtual Result<void> take_scores(std::span<const ScoredGroup> groups) = 0;
@@ -99,6 +101,7 @@ class RollOuts {
     float mean = 0;           // what the sums over samples are multiplied by
     bool silent = false;      // every weight is zero: there is nothing to learn from, weights and moments stay as they are
     Json facts;               // for the metrics
+    Json samples = {};        // some completions for people, where the step keeps any: a list of objects
   };
   [[nodiscard]] virtual Step read(std::span<const std::byte* const> records) const = 0;
 };

@@ -60,6 +60,7 @@ class Run {
     if (options_.say) options_.say(text);
   }
   Result<void> check_figures();  // what the run needs; an input error if the machine has not that much memory
+  Result<void> open_figures();   // metrics and samples, cut back to the committed step
   Result<void> begin();          // state as of the newest good checkpoint, or fresh
   Result<void> step();           // propose, judge, commit
   // What was committed after a step counts no more: a line of the journal says so, and what was made of it goes.
@@ -90,8 +91,9 @@ class Run {
   std::unique_ptr<store::Ledger> journal_;
   std::shared_ptr<guard::Faults> faults_;
   std::optional<Metrics> metrics_;
-  std::uint64_t step_ = 0;  // committed
-  Digest digest_;           // of the state as it is
+  std::unique_ptr<store::AppendLater> samples_;  // with roll-outs
+  std::uint64_t step_ = 0;                       // committed
+  Digest digest_;                                // of the state as it is
   std::optional<store::Best> best_;
   std::optional<double> validation_loss_;
   Figures figures_;
@@ -138,7 +140,7 @@ Result<void> Run::begin() {
     journal_->post({step_, digest_, "extend", fmt::format("steps {} -> {}", setup_.steps_before, setup_.settings.run.steps)});
     TRY(write_record(setup_, directory_));
   }
-  TRY_ASSIGN(metrics_, Metrics::open(directory_.metrics(), step_));
+  TRY(open_figures());
   TRY_ASSIGN(best_, store::read_best(directory_));
   if (const Result<void> written = checkpoint(true); !written.ok()) {
     if (setup_.resumed && written.error().kind == ErrorKind::world) {
@@ -147,6 +149,16 @@ Result<void> Run::begin() {
       return written.error();
     }
   }
+  return {};
+}
+
+Result<void> Run::open_figures() {
+  metrics_.reset();
+  samples_.reset();
+  TRY_ASSIGN(metrics_, Metrics::open(directory_.metrics(), step_));
+  if (!setup_.roll_outs) return {};
+  TRY_ASSIGN(StepLines samples, open_step_lines(directory_.samples(), step_));
+  samples_ = std::make_unique<store::AppendLater>(std::move(samples.file), samples.last_line);
   return {};
 }
 
@@ -230,8 +242,7 @@ Result<void> Run::take_back(std::uint64_t step, const guard::NextState::RolledBa
   step_ = step;
   digest_ = back.digest;
   validation_loss_.reset();
-  metrics_.reset();
-  TRY_ASSIGN(metrics_, Metrics::open(directory_.metrics(), step));
+  TRY(open_figures());
   TRY_ASSIGN(best_, store::read_best(directory_));
   return {};
 }
@@ -282,8 +293,13 @@ Result<void> Run::step() {
   const double seconds = monotonic_seconds() - began;
   seconds_per_step_ = seconds_per_step_ == 0 ? seconds : 0.9 * seconds_per_step_ + 0.1 * seconds;
 
-  const double tokens_per_s = next.facts.value("tokens", 0.0) / seconds;
-  metrics_->append(step_, next.facts, tokens_per_s);
+  const Speed speed = speed_of(next.facts.value("tokens", 0.0), seconds, next.writing_s);
+  metrics_->append(step_, next.facts, speed);
+  for (const Json& each : next.samples) {
+    Json line = {{"step", step_}};
+    for (const auto& member : each.items()) line[member.key] = member.value;
+    samples_->post(write_json(line) + "\n");
+  }
   std::optional<double> evaluated;
   if (evaluation_due()) {
     TRY(evaluate());
@@ -297,8 +313,13 @@ Result<void> Run::step() {
   }
   if (options_.progress) {
     const double left = seconds_per_step_ * static_cast<double>(setup_.settings.run.steps - static_cast<std::int64_t>(step_));
-    Progress progress{step_, static_cast<std::uint64_t>(setup_.settings.run.steps), static_cast<float>(next.facts.value("loss", 0.0)),
-                      tokens_per_s, left, evaluated, std::nullopt};
+    Progress progress{step_,
+                      static_cast<std::uint64_t>(setup_.settings.run.steps),
+                      static_cast<float>(next.facts.value("loss", 0.0)),
+                      speed.all,
+                      left,
+                      evaluated,
+                      std::nullopt};
     if (next.facts.contains("reward")) {
       progress.rolled = {next.facts.value("reward", 0.0), next.facts.value("accuracy", 0.0), next.facts.value("thinking_mean", 0.0)};
     }

@@ -56,11 +56,13 @@ TEST(MetricsFile, IsCutBackToTheResumedStep) {
     facts["tokens"] = 4;
     facts["expert_load"] = Json::array({expert_load({3, 1, 0, 0})});
     EXPECT_EQ(metrics->step(), 2u);
-    metrics->append(3, facts, 100);
+    metrics->append(3, facts, speed_of(4, 2, 0.5));
     EXPECT_EQ(metrics->step(), 3u);
   }
   const std::string text = *read_file(path);
   EXPECT_TRUE(text.starts_with("{\"step\":1}\n{\"step\":2}\n{\"step\":3,\"loss\":1.5")) << text;
+  EXPECT_NE(text.find("\"tokens\":4,\"tokens_per_s\":2.0,\"roll_out_tokens_per_s\":8.0,\"update_tokens_per_s\":2.66"), std::string::npos)
+      << text;
   EXPECT_NE(text.find("\"expert_load\":[3.0]"), std::string::npos) << text;
   fs::remove(path);
 }
@@ -75,7 +77,7 @@ TEST(MetricsFile, TheLastLineGetsItsValidationLossInAnyProcess) {
     EXPECT_EQ(metrics->validation_loss(), std::nullopt);
     metrics->add_validation_loss(0.1);
     EXPECT_EQ(metrics->validation_loss(), 0.1);
-    metrics->append(3, Json::object(), 100);
+    metrics->append(3, Json::object(), {});
     EXPECT_EQ(metrics->validation_loss(), std::nullopt);
     metrics->add_validation_loss(0.25);
   }

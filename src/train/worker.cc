@@ -91,13 +91,15 @@ Result<guard::Answer> TrainingWorker::propose(const guard::Order& order, const s
       order.question ? question_bytes(*task_.setup().roll_outs, order.count) : task_.proposal_bytes(order.count);
   const std::span<std::byte> bytes(slot.host(), static_cast<std::size_t>(slot_bytes));
   const auto training = [this](bool now) { running_ = now ? &task_.programs().training : nullptr; };
+  guard::Answer answer;
   if (order.question) {
-    TRY(write_question(*roll_out_, samples, order.step - 1, bytes, between));
+    TRY_ASSIGN(answer.writing_s, write_question(*roll_out_, samples, order.step - 1, bytes, between));
   } else if (roll_out_) {
     std::span<const ScoredGroup> scored;
     if (area.scores) scored = std::span(area.scores->groups).subspan(static_cast<std::size_t>(order.first), samples.size());
     const std::span<std::byte> records = bytes.subspan(static_cast<std::size_t>(task_.programs().node_bytes()));
-    TRY(propose_rolled(proposer_, *roll_out_, *task_.setup().roll_outs, samples, scored, order.step - 1, {&slot, 0}, records, training, between));
+    TRY_ASSIGN(answer.writing_s, propose_rolled(proposer_, *roll_out_, *task_.setup().roll_outs, samples, scored, order.step - 1,
+                                                {&slot, 0}, records, training, between));
   } else {
     training(true);
     const LossWeights weights = task_.programs().weights(area.counts, static_cast<std::int64_t>(area.samples.size()));
@@ -105,7 +107,6 @@ Result<guard::Answer> TrainingWorker::propose(const guard::Order& order, const s
     training(false);
     TRY(done);
   }
-  guard::Answer answer;
   answer.checksum = checksum(bytes, options_.threads);
   TRY_ASSIGN(device::Device::Evidence evidence, proposer_.evidence());
   answer.findings = std::move(evidence.findings);

@@ -66,6 +66,41 @@ assert figures == 5, figures
 for wanted in ["60 of 100", "1 < 2 & 3?", "\ufffd</div>", "metrics.jsonl: 1 lines cannot be read"]:
     assert wanted in text, wanted
 
+# A run of reinforcement learning keeps completions, and the page shows which were right.
+config = scratch.path / "rl.toml"
+config.write_text("""
+[model]
+preset = "nano"
+[tokenizer]
+kind = "characters"
+[rl]
+task = "parity"
+options = { bits = 4 }
+prompts = 3
+group = 4
+max_tokens = 8
+rewards = { format = 1.0 }
+samples_every = 2
+[run]
+steps = 4
+""")
+rolled = directory / "rolled"
+run("rl", config, "--run", rolled, "--quiet")
+kept = [json.loads(line) for line in (rolled / "samples.jsonl").read_text().splitlines()]
+assert [each["step"] for each in kept] == [1] * 3 + [2] * 3 + [4] * 3, kept
+assert all(set(each) == {"step", "prompt", "completion", "truth", "right", "reward"} for each in kept), kept
+run("report", rolled, "--out", out)
+figures, text = read(out.read_text())
+shown = "right" if kept[-1]["right"] else "wrong"
+for wanted in ["9 of 9", f"step 4: {shown}", kept[-1]["prompt"], "Answers over time"]:
+    assert wanted in text, wanted
+# Cut back, whatever stands behind the step that the run goes on from.
+with open(rolled / "samples.jsonl", "a") as samples:
+    samples.write('{"step": 5, "completion": "of a step that is not there"}\n{"step"')
+run("rl", config, "--run", rolled, "--quiet", "--set", "run.steps=6")
+again = [json.loads(line) for line in (rolled / "samples.jsonl").read_text().splitlines()]
+assert again[:9] == kept and [each["step"] for each in again[9:]] == [6] * 3, again
+
 # A run that has not committed a step, and places where no page can be.
 (where / "metrics.jsonl").write_text("")
 run("report", where, "--out", out)

@@ -46,7 +46,7 @@ def rl(config, directory, *args, expect=0):
 
 def facts(directory):
     """What metrics say of each step, but for the time it took."""
-    return [{key: value for key, value in line.items() if key != "tokens_per_s"} for line in metrics(directory)]
+    return [{key: value for key, value in line.items() if not key.endswith("tokens_per_s")} for line in metrics(directory)]
 
 
 def kill_and_resume(config, directory, reference, steps, kills, rng):
@@ -205,7 +205,7 @@ def refusals(scratch):
     # What cannot be is named, and the nearest to it.
     refused(["[rl] task", "godwit rl"], command="train")
     refused(["rl.task", "did you mean parity?"], "--set", 'rl.task="partiy"')
-    refused(["rl.rewards", "there is no reward 'fromat'; did you mean format?", "answer, chance, format, length"], "--set", "rl.rewards={ fromat = 1.0 }")
+    refused(["rl.rewards", "there is no reward 'fromat'; did you mean format?", "answer, chance, command, format, language, length"], "--set", "rl.rewards={ fromat = 1.0 }")
     refused(["rl.group = 1", "from 2"], "--set", "rl.group=1")
     refused(["there is no option bitz; did you mean bits?"], "--set", "rl.options={ bitz = 4 }")
     refused(["max_position_embeddings"], "--set", "rl.max_tokens=100000")

@@ -75,4 +75,33 @@ for name, path in [("a", right), ("b", every)]:
     run("train", config, "--run", directory / name, "--quiet")
 run("train", directory / "b.toml", "--run", directory / "c", "--quiet", "--workers", 0, "--set", "data.micro_batch=1")
 assert digest(directory / "b") == digest(directory / "c")
+# A model of conversations is asked in its chat template: there it is right, and otherwise it is asked what it has never seen.
+told = directory / "told.jsonl"
+told.write_text("".join(json.dumps({"question": f"say {i % 4}", "answer": f"{i % 4}{i % 4} #### {i % 4}"}) + "\n" for i in range(64)))
+chat = directory / "chat.toml"
+chat.write_text("""
+[model]
+preset = "nano"
+[tokenizer]
+kind = "bytes"
+[data]
+kind = "chat"
+path = ["%s"]
+sequence = 40
+batch = 16
+validation = 0
+[optimizer]
+lr = 1e-2
+[run]
+steps = 150
+""" % told)
+talker = directory / "talker"
+run("train", chat, "--run", talker, "--quiet")
+ask = ["eval", talker, "--task", told, "--count", 16, "--max-tokens", 12, "--json", "--quiet"]
+within, without = [json.loads(run(*ask, *more)[0]) for more in (["--chat"], [])]
+assert within["accuracy"] == 1 and within["well_formed"] == 1, within
+assert without["accuracy"] < 1, without
+answers = directory / "told-answers.jsonl"
+run("sample", talker, "--chat", "--task", told, "--count", 4, "--temperature", 0, "--max-tokens", 12, "--out", answers, "--quiet")
+assert [line["completion"]["thinking"] for line in lines(answers)] == ["00", "11", "22", "33"], lines(answers)
 print("ok")

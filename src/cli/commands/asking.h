@@ -23,6 +23,7 @@ struct AskingOptions {
   double temperature = 0;
   std::int64_t max_tokens = 256;
   std::uint64_t seed = 0;
+  bool chat = false;
 };
 
 inline void declare_asking(App app, AskingOptions& options) {
@@ -34,6 +35,7 @@ inline void declare_asking(App app, AskingOptions& options) {
       .type_name("N")
       .between(1, 1 << 20)
       .show_default();
+  app.add_flag("--chat", options.chat, "Each problem is a question, put in the model's chat template");
   app.add_option("--seed", options.seed, "Of the problems and of sampling").type_name("N").show_default();
 }
 
@@ -69,6 +71,9 @@ inline Result<AskedModel> ask_model(const AskingOptions& options, const ComputeO
   ask.temperature = options.temperature;
   ask.max_tokens = options.max_tokens;
   ask.seed = options.seed;
+  if (options.chat) {
+    TRY_ASSIGN(ask.chat, chat_format(*opened.tokenizer));
+  }
   ask.dtype = opened.dtype;
   ask.progress = [&](double share) -> Result<void> {
     if (interrupted()) return Error{ErrorKind::stopped, stopped};

@@ -5,10 +5,10 @@
 #include "base/json.h"
 #include "cli/command.h"
 #include "cli/commands/inference.h"
+#include "data/document.h"
 #include "infer/engine.h"
 #include "infer/generator.h"
 #include "infer/score.h"
-#include "text/chat.h"
 
 namespace godwit::cli {
 
@@ -34,13 +34,8 @@ struct Options {
 
 Result<std::vector<std::int32_t>> encode_prompt(const std::string& prompt, bool chat, const text::Tokenizer& tokenizer) {
   if (chat) {
-    const std::optional<text::ChatFormat> format = text::recognise_template(tokenizer.chat_template());
-    if (!format) {
-      return input_error("--chat: the model's chat template is {}; leave --chat out and write the prompt as the model expects it",
-                         tokenizer.chat_template().empty() ? "missing" : "none of DeepSeek's");
-    }
-    TRY_ASSIGN(const std::string rendered, text::render_chat(*format, {{"user", prompt}}));
-    return tokenizer.encode(rendered);
+    TRY_ASSIGN(const text::ChatFormat format, chat_format(tokenizer));
+    return data::chat_prompt_ids(prompt, format, tokenizer);
   }
   TRY_ASSIGN(std::vector<std::int32_t> ids, tokenizer.encode(prompt, {.add_special = true}));
   if (ids.empty() && tokenizer.bos()) ids.push_back(*tokenizer.bos());

@@ -11,6 +11,7 @@
 #include "infer/weights.h"
 #include "program/tensor.h"
 #include "store/model_source.h"
+#include "text/chat.h"
 #include "text/tokenizer.h"
 
 namespace godwit::cli {
@@ -25,6 +26,14 @@ struct OpenModel {
 
   [[nodiscard]] const model::Model& model() const { return source.model(); }
 };
+
+// What --chat puts a question in.
+inline Result<text::ChatFormat> chat_format(const text::Tokenizer& tokenizer) {
+  const std::optional<text::ChatFormat> format = text::recognise_template(tokenizer.chat_template());
+  if (format) return *format;
+  return input_error("--chat: the model's chat template is {}; leave --chat out and write the prompt as the model expects it",
+                     tokenizer.chat_template().empty() ? "missing" : "none of DeepSeek's");
+}
 
 inline Result<std::unique_ptr<OpenModel>> open_model(const std::string& name, const ComputeOptions& options) {
   TRY_ASSIGN(store::ModelSource source, store::ModelSource::open(name));

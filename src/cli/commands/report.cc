@@ -74,7 +74,7 @@ Result<int> run_report(const Options& options) {
   TRY_ASSIGN(report.status, status_of(run));
   TRY_ASSIGN(report.metrics, read_objects(run.metrics(), report.damaged));
   TRY_ASSIGN(report.faults, read_objects(run.faults(), report.damaged));
-  TRY_ASSIGN(report.samples, read_objects(run.root / "samples.jsonl", report.damaged));
+  TRY_ASSIGN(report.samples, read_objects(run.samples(), report.damaged));
   TRY_ASSIGN(report.events, read_events(run));
   TRY_ASSIGN(report.config, read_file(run.config()));
   TRY_ASSIGN(const std::string page, report_page(report));

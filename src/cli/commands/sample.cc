@@ -79,6 +79,7 @@ Result<Counts> write_lines(const Options& options, const std::vector<rl::Asked>&
 
 Result<int> run_sample(const Options& options) {
   TRY(check(options));
+  catch_interrupts();                                                  // before there is a file to leave behind
   TRY_ASSIGN(DurableWriter file, DurableWriter::create(options.out));  // now, so that hours are not spent before it turns out wrong
   TRY_ASSIGN(const AskedModel model, ask_model(options.asking, options.compute, data::Split::training,
                                                fmt::format("stopped on request; nothing is written to {}", options.out)));
@@ -86,8 +87,8 @@ Result<int> run_sample(const Options& options) {
   if (options.json) {
     TRY(print_json({{"problems", counts.problems}, {"asked", counts.asked}, {"right", counts.right}, {"written", counts.written}}));
   } else {
-    TRY(print(fmt::format("{}: {} completions asked for ({} problems × {}), {} right, {} written to {}\n", options.asking.task, counts.asked,
-                          counts.problems, options.asking.tries, counts.right, counts.written, options.out)));
+    TRY(print(fmt::format("{}: {} completions asked for ({} problems × {}), {} right, {} written to {}\n", options.asking.task,
+                          counts.asked, counts.problems, options.asking.tries, counts.right, counts.written, options.out)));
   }
   return exit_finished;
 }
@@ -96,7 +97,8 @@ CommandBody declare_sample(App app) {
   auto options = std::make_shared<Options>();
   options->asking.temperature = 1;
   app.add_option("MODEL", options->asking.model, "Hugging Face directory, run directory, RUN@STEP or RUN@best").required();
-  app.add_option("--task", options->asking.task, "Problems to answer: a task (godwit tasks list) or a .jsonl file; those that training sees")
+  app.add_option("--task", options->asking.task,
+                 "Problems to answer: a task (godwit tasks list) or a .jsonl file; those that training sees")
       .type_name("NAME")
       .required();
   declare_asking(app, options->asking);
