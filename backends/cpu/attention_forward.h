@@ -181,7 +181,8 @@ class Forward {
     };
     draws_.checks() ? weigh<true>(block, scale, meanwhile) : weigh<false>(block, scale, meanwhile);
     if (weights_struck)
-      strike(scores_, score_stride, block, stretch, panel_keys, seen(block, static_cast<std::int64_t>(aim_->row - block.row)), before_weights);
+      strike(scores_, score_stride, block, stretch, panel_keys, seen(block, static_cast<std::int64_t>(aim_->row - block.row)),
+             before_weights);
     if (draws_.checks()) check_weights(block, stretch);
     std::vector<float> earlier;
     const bool struck = draws_.inspection != nullptr && hit(1, block, s);
@@ -304,64 +305,24 @@ class Forward {
     }
   }
 
-  // Scores to weights p = exp(z − m), with the row's m and l. What a row does not see becomes +0 up to the block's longest row.
-  // A DOT's finish may be left out: a zero's sign cannot be seen behind the exponential. `meanwhile(i)` is called before each row.
-  // `checked`: also what the weights add up to as they are stored.
+  // Scores to weights, with each row's m and l. What a row does not see becomes +0 up to the block's longest row. `meanwhile(i)` is called
+  // before each row. `checked`: also what the weights add up to as they are stored.
   template <bool checked, typename Meanwhile>
   void weigh(const Block& block, float scale, Meanwhile meanwhile) {
     const std::int64_t longest = round_up(seen(block, block.rows - 1), lanes);
     const F32 factor = set1(scale);
     for (int i = 0; i < block.rows; ++i) {
       meanwhile(i);
-      float* row = scores_ + i * score_stride;
       const std::int64_t count = seen(block, i);
-      const std::int64_t whole = count / lanes * lanes;
-      const Mask some = first(static_cast<int>(count - whole));
-      const F32 least = set1(-std::numeric_limits<float>::infinity());
-      F32 best = least;
-      Mask nan = first(0);
-      for (std::int64_t j = 0; j < whole; j += lanes) {
-        const F32 z = load(row + j) * factor;
-        store(row + j, z);
-        best = larger(z, best);
-        nan = nan | unordered(z, z);
-      }
-      if (whole < count) {
-        const F32 z = select(some, load(row + whole) * factor, least);
-        store(row + whole, z);
-        best = larger(z, best);
-        nan = nan | unordered(z, z);
-      }
-      const float m = any(nan) ? nan32 : largest_lane(best) + 0.0f;
-      leaf_.m[i] = m;
-      const F32 shift = set1(m);
-      F32 lane[4] = {zero(), zero(), zero(), zero()};
       F32 rounded = zero();
-      const auto put = [&](std::int64_t j, F32 p) {
+      const RowSums sums = weigh_row(scores_ + i * score_stride, count, factor, [&](std::int64_t j, F32 p) {
         put_weights(i, j, p);
         if constexpr (checked && Dot::per_word == 2) rounded = rounded + from_bits(shift_left<16>(to_bf16(p)));
-      };
-      const auto weight = [&](std::int64_t j, F32& sum) {
-        const F32 p = exp(load(row + j) - shift);
-        sum = sum + p;
-        put(j, p);
-      };
-      std::int64_t j = 0;
-      for (; j + 4 * lanes <= whole; j += 4 * lanes) {
-#pragma GCC unroll 4
-        for (int k = 0; k < 4; ++k) weight(j + k * lanes, lane[k]);
-      }
-      for (int k = 0; k < 4 && j < whole; ++k, j += lanes) weight(j, lane[k]);
-      if (whole < count) {
-        const F32 p = select(some, exp(load(row + whole) - shift), zero());
-        F32& sum = lane[whole / lanes % 4];
-        sum = sum + p;
-        put(whole, p);
-        j += lanes;
-      }
-      leaf_.l[i] = sum_lanes(lane);
+      });
+      leaf_.m[i] = sums.m;
+      leaf_.l[i] = sums.l;
       if constexpr (checked) stored_[i] = Dot::per_word == 2 ? tree_of_lanes(rounded) : leaf_.l[i];
-      for (; j < longest; j += lanes) put_weights(i, j, zero());
+      for (std::int64_t j = round_up(count, lanes); j < longest; j += lanes) put_weights(i, j, zero());
     }
   }
   void put_weights(int i, std::int64_t j, F32 p) {

@@ -12,6 +12,7 @@
 #include <limits>
 #include <utility>
 
+#include "functions.h"
 #include "gemm_pack.h"
 #include "gemm_tile.h"
 #include "simd.h"
@@ -50,7 +51,8 @@ inline Word word_at(const Word* p) {
   return word;
 }
 
-// A dot says what its words hold and what one step does to the accumulators.
+// A dot says what its words hold and what one step does to the accumulators. `down` is the columns' operand of a step that runs down rows
+// in memory, `stride` elements apart; without `both` only the first of a pair of rows is there.
 struct F32Dot {
   using Element = float;
   static constexpr std::int64_t per_word = 1;
@@ -58,6 +60,7 @@ struct F32Dot {
   using Operand = F32;
   static Operand column(const Word* p) { return from_bits(load_words(p)); }
   static Operand row(const Word* p) { return set1(std::bit_cast<float>(word_at(p))); }
+  static Operand down(const float* from, std::int64_t, bool) { return load(from); }
   static F32 step(Operand a, Operand b, F32 sum) { return fma(a, b, sum); }
 };
 
@@ -73,6 +76,9 @@ struct Bf16Dot {
   static Operand row(const Word* p) {
     return set1i(static_cast<std::int32_t>(word_at(p)));
   }
+  static Operand down(const std::uint16_t* from, std::int64_t stride, bool both) {
+    return shift_right<16>(bits(load_bf16(from))) | (both ? bits(load_bf16(from + stride)) : set1i(0));
+  }
   static F32 step(Operand a, Operand b, F32 sum) {
     return {_mm512_dpbf16_ps(sum.v, std::bit_cast<__m512bh>(a.v), std::bit_cast<__m512bh>(b.v))};
   }
@@ -85,6 +91,9 @@ struct Bf16Dot {
   }
   static Operand column(const Word* p) {
     return widen(load_words(p));
+  }
+  static Operand down(const std::uint16_t* from, std::int64_t stride, bool both) {
+    return {load_bf16(from), both ? load_bf16(from + stride) : zero()};
   }
 #if defined(GODWIT_SIMD_512) || defined(GODWIT_SIMD_256)
   static constexpr bool flush_mode = true;
@@ -454,6 +463,54 @@ inline float largest_lane(F32 x) {
 }
 
 inline constexpr float nan32 = std::bit_cast<float>(0x7FC00000u);
+
+// Scores of a row's `count` keys of one segment to weights p = exp(z · factor − m), handed to put(j, p) for keys j … j + 15; p is +0 behind
+// count. Returns m and l. A DOT's finish may be left out: a zero's sign cannot be seen behind the exponential.
+struct RowSums {
+  float m;
+  float l;
+};
+template <typename Put>
+[[gnu::always_inline]] inline RowSums weigh_row(float* row, std::int64_t count, F32 factor, const Put& put) {
+  const std::int64_t whole = count / lanes * lanes;
+  const Mask some = first(static_cast<int>(count - whole));
+  const F32 least = set1(-std::numeric_limits<float>::infinity());
+  F32 best = least;
+  Mask nan = first(0);
+  for (std::int64_t j = 0; j < whole; j += lanes) {
+    const F32 z = load(row + j) * factor;
+    store(row + j, z);
+    best = larger(z, best);
+    nan = nan | unordered(z, z);
+  }
+  if (whole < count) {
+    const F32 z = select(some, load(row + whole) * factor, least);
+    store(row + whole, z);
+    best = larger(z, best);
+    nan = nan | unordered(z, z);
+  }
+  const float m = any(nan) ? nan32 : largest_lane(best) + 0.0f;
+  const F32 shift = set1(m);
+  F32 lane[4] = {zero(), zero(), zero(), zero()};
+  const auto weight = [&](std::int64_t j, F32& sum) {
+    const F32 p = exp(load(row + j) - shift);
+    sum = sum + p;
+    put(j, p);
+  };
+  std::int64_t j = 0;
+  for (; j + 4 * lanes <= whole; j += 4 * lanes) {
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) weight(j + k * lanes, lane[k]);
+  }
+  for (int k = 0; k < 4 && j < whole; ++k, j += lanes) weight(j, lane[k]);
+  if (whole < count) {
+    const F32 p = select(some, exp(load(row + whole) - shift), zero());
+    F32& sum = lane[whole / lanes % 4];
+    sum = sum + p;
+    put(whole, p);
+  }
+  return {m, sum_lanes(lane)};
+}
 
 // Levels of the aligned tree over the segments of `count` indices that must wait for a partner: none for one segment.
 [[nodiscard]] constexpr int waiting_levels(std::int64_t count) {

@@ -92,7 +92,7 @@ inline F32 log(F32 x) {
   return select(unordered(x, x) | less(x, zero_), detail::quiet_nan(), y);
 }
 
-inline F32 sigmoid(F32 x) {
+[[gnu::always_inline]] inline F32 sigmoid(F32 x) {
   const F32 one = set1(1.0f);
   const F32 zero_ = zero();
   const Mask negative = less(x, zero_);

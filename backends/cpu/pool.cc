@@ -32,28 +32,35 @@ Pool::~Pool() {
 }
 
 void Pool::take(int thread) {
-  for (std::int64_t index = next_.fetch_add(1); index < count_; index = next_.fetch_add(1)) function_(context_, index, thread);
+  constexpr std::uint64_t low = 0xFFFFFFFFu;
+  std::uint64_t next = next_.load(std::memory_order_acquire);
+  while ((next & low) < next >> 32) {
+    if (!next_.compare_exchange_weak(next, next + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+    function_(context_, static_cast<std::int64_t>(next & low), thread);
+    done_.fetch_add(1, std::memory_order_release);
+    next = next_.load(std::memory_order_acquire);
+  }
 }
 
 void Pool::run(std::int64_t count, Function function, const void* context) {
   if (count <= 0) return;
-  if (threads_ == 1 || count == 1) {
+  // More than a word of indices would be work of minutes: not one that a pool spreads better than its caller.
+  if (threads_ == 1 || count == 1 || count > std::int64_t{0xFFFFFFFF}) {
     for (std::int64_t index = 0; index < count; ++index) function(context, index, 0);
     return;
   }
-  count_ = count;
   function_ = function;
   context_ = context;
-  next_.store(0);
-  running_.store(threads_ - 1);
-  generation_.fetch_add(1);  // publishes the fields above
+  done_.store(0, std::memory_order_relaxed);
+  next_.store(static_cast<std::uint64_t>(count) << 32, std::memory_order_release);  // publishes the fields above
+  generation_.fetch_add(1);
   if (sleepers_.load() > 0) {
     { std::lock_guard lock(mutex_); }  // a worker between its last look and its sleep holds the mutex
     wake_.notify_all();
   }
   take(0);
   int spins = 0;
-  while (running_.load(std::memory_order_acquire) != 0) {
+  while (done_.load(std::memory_order_acquire) != count) {
     if (++spins < spins_before_sleep) {
       relax();
     } else {
@@ -77,10 +84,9 @@ void Pool::work(int thread) {
       wake_.wait(lock, [&] { return generation_.load() != seen; });
       sleepers_.fetch_sub(1);
     }
-    ++seen;
+    seen = generation_.load();
     if (stop_.load()) return;
     take(thread);
-    running_.fetch_sub(1, std::memory_order_acq_rel);
   }
 }
 

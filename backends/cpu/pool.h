@@ -1,4 +1,5 @@
-// One pool of threads for the whole device: short spin, then sleep. The caller is one of its threads.
+// One pool of threads for the whole device: short spin, then sleep. The caller is one of its threads, and waits for work that others have
+// taken, never for others to come: where the machine is busy they may not.
 #pragma once
 
 #include <atomic>
@@ -44,16 +45,17 @@ class Pool {
   using Function = void (*)(const void* context, std::int64_t index, int thread);
   void run(std::int64_t count, Function function, const void* context);
   void work(int thread);
+  // Does what is left of the work, index by index.
   void take(int thread);
 
   int threads_;
   std::vector<std::thread> workers_;
   std::atomic<std::uint64_t> generation_{0};
-  std::atomic<std::int64_t> next_{0};
-  std::atomic<int> running_{0};
+  // count << 32 | the next index: whoever takes an index knows by the same word that it is one of the work at hand, however late he comes.
+  std::atomic<std::uint64_t> next_{0};
+  std::atomic<std::int64_t> done_{0};
   std::atomic<bool> stop_{false};
-  std::int64_t count_ = 0;
-  Function function_ = nullptr;
+  Function function_ = nullptr;  // these two are read by who has taken an index, and written when all are done
   const void* context_ = nullptr;
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -20,13 +20,13 @@ constexpr float round32 = 0x1.8p23f;
 constexpr double round64 = 0x1.8p52;
 
 template <typename Real, std::size_t Count>
-Real horner(const std::array<Real, Count>& poly, Real x) {
+[[gnu::always_inline]] inline Real horner(const std::array<Real, Count>& poly, Real x) {
   Real sum = poly[Count - 1];
   for (std::size_t k = Count - 1; k-- > 0;) sum = std::fma(sum, x, poly[k]);
   return sum;
 }
 
-float power_of_two(int32_t n) {
+[[gnu::always_inline]] inline float power_of_two(int32_t n) {
   return std::bit_cast<float>(static_cast<uint32_t>(n + 127) << 23);
 }
 double power_of_two(int64_t n) {
@@ -36,8 +36,8 @@ double power_of_two(int64_t n) {
 // 2^n as a product of two powers, both normal. (value · first) is exact for a value near 1, so value · first · second rounds once.
 struct Scale {
   float first, second;
-  explicit Scale(int32_t n) : first(power_of_two(n >> 1)), second(power_of_two(n - (n >> 1))) {}
-  float operator()(float value) const { return value * first * second; }
+  [[gnu::always_inline]] explicit Scale(int32_t n) : first(power_of_two(n >> 1)), second(power_of_two(n - (n >> 1))) {}
+  [[gnu::always_inline]] float operator()(float value) const { return value * first * second; }
 };
 
 // exp(x) = 2^n · (1 + r · tail)
@@ -47,7 +47,7 @@ struct Reduced {
 };
 
 // For |x| < 128.
-Reduced reduce_exp(float x) {
+[[gnu::always_inline]] inline Reduced reduce_exp(float x) {
   const float shifted = std::fma(x, log2e, round32);
   const float n = shifted - round32;
   float r = std::fma(n, -ln2_hi, x);
@@ -152,14 +152,42 @@ float signed_zero(float x) {
   return std::bit_cast<float>(std::bit_cast<uint32_t>(x) & 0x80000000u);
 }
 
+[[gnu::always_inline]] inline float exp_of(float x) {
+  float a = x < -104.0f ? -104.0f : x;  // exp(−104) < 2^-150 rounds to 0
+  a = a > 89.0f ? 89.0f : a;            // exp(89) > 2^128 rounds to +Inf
+  const Reduced e = reduce_exp(a);
+  const float y = Scale(e.n)(std::fma(e.tail, e.r, 1.0f));
+  return x != x ? nan32 : y;
+}
+
+[[gnu::always_inline]] inline void exp_of_each(float* x, std::size_t count) {
+  constexpr std::size_t at_once = 16;  // whole vectors, so that the compiler needs no rest of them
+  std::size_t i = 0;
+  for (; i + at_once <= count; i += at_once) {
+    for (std::size_t k = 0; k < at_once; ++k) x[i + k] = exp_of(x[i + k]);
+  }
+  for (; i < count; ++i) x[i] = exp_of(x[i]);
+}
+
+#if defined(__x86_64__)
+// Without the instruction every fma is a call of libm.
+[[gnu::target("avx2,fma")]] void exp_of_each_by_fma(float* x, std::size_t count) {
+  exp_of_each(x, count);
+}
+#endif
+
 }  // namespace
 
 float exp(float x) {
-  if (x != x) return nan32;
-  x = x < -104.0f ? -104.0f : x;  // exp(−104) < 2^-150 rounds to 0
-  x = x > 89.0f ? 89.0f : x;      // exp(89) > 2^128 rounds to +Inf
-  const Reduced e = reduce_exp(x);
-  return Scale(e.n)(std::fma(e.tail, e.r, 1.0f));
+  return exp_of(x);
+}
+
+void exp_each(std::span<float> x) {
+#if defined(__x86_64__)
+  static const bool fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (fma) return exp_of_each_by_fma(x.data(), x.size());
+#endif
+  exp_of_each(x.data(), x.size());
 }
 
 float log(float x) {

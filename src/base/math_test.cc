@@ -387,5 +387,13 @@ TEST(Math, DISABLED_exhaustive_scalef) {
 
 #endif
 
+TEST(Math, ExpOfManyHasTheBitsOfEach) {
+  std::vector<float> x = {0.0f, -0.0f, inf, -inf, NAN, -104.5f, -103.9f, 88.7f, 89.5f, 1e30f, -1e30f, 0x1p-140f};
+  for (uint64_t word = 0; word < (uint64_t{1} << 32); word += 1000003) x.push_back(from_bits(word));
+  std::vector<float> y = x;
+  exp_each(y);
+  for (std::size_t i = 0; i < x.size(); ++i) ASSERT_EQ(bits(y[i]), bits(exp(x[i]))) << x[i];
+}
+
 }  // namespace
 }  // namespace godwit::math

@@ -53,12 +53,14 @@ TEST(Flops, CountsTheProductsOfAToken) {
 }
 
 TEST(Flops, APromptNeedsItsLastRowsLogitsOnly) {
-  EXPECT_DOUBLE_EQ(prefill_flops(small(), 100), 100 * (2 * small_layers + 2 * 100 * 2 * 9) + 2 * 200);
+  constexpr std::int64_t last = 8 * 10 + small_moe;  // o_proj and the mixture of the last layer
+  EXPECT_DOUBLE_EQ(prefill_flops(small(), 100), 100 * (2 * (small_layers - last) + 2 * 100 * 2 * 9) + 2 * (last + 200));
   EXPECT_DOUBLE_EQ(prefill_flops(small(), 1), 2 * small_layers + 2 * 2 * 9 + 2 * 200);
 }
 
 TEST(Flops, ADecodeStepReadsEveryWeightOnceAndEveryStreamsCache) {
   EXPECT_EQ(decode_flops(small(), 50), 2 * (small_layers + 200) + 2 * 2 * 50 * 2 * (6 + 6 + 2));
+  EXPECT_EQ(expanded_decode_flops(small(), 50), 2 * (small_layers + 200) + 2 * 2 * 50 * 2 * (3 + 2 + 4));
   const double router = 4 * 10, cache = 2 * 50 * (6 + 2);
   EXPECT_DOUBLE_EQ(decode_bytes(small(), 1, 50), 2 * (small_layers - router + 200 + cache) + 4 * router);
   // Two rows use 4 · (1 − ½²) = 3 of the 4 experts; very many use all.

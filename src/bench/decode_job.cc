@@ -9,7 +9,7 @@
 #include "base/random.h"
 #include "bench/op_table.h"
 #include "bench/training_job.h"
-#include "infer/generator.h"
+#include "infer/engine.h"
 #include "model/family.h"
 
 namespace godwit::bench {
@@ -19,20 +19,10 @@ namespace {
 constexpr std::int64_t new_tokens_max = 512;
 constexpr std::size_t steps_least = 3;
 
-std::vector<std::int32_t> random_prompt(std::int64_t tokens, std::int64_t vocabulary, std::uint64_t seed) {
-  const RandomStream random(seed, Purpose::test, 0);
-  std::vector<std::int32_t> ids;
-  for (std::int64_t i = 0; i < tokens; ++i) {
-    ids.push_back(static_cast<std::int32_t>(random.words(static_cast<std::uint64_t>(i))[0] % static_cast<std::uint64_t>(vocabulary)));
-  }
-  return ids;
-}
-
-// Programs of this name with the times of their ops so far. The refresh part is left out: weights that stay are refreshed once.
-Result<std::vector<TimedProgram>> timed_programs(const infer::Generator& generator, std::string_view name) {
+// The engine's programs with the times of their ops so far. The refresh part is left out: weights that stay are refreshed once.
+Result<std::vector<TimedProgram>> timed_programs(const infer::Engine& engine) {
   std::vector<TimedProgram> timed;
-  for (const device::Executable* executable : generator.executables()) {
-    if (executable->program().name != name) continue;
+  for (const device::Executable* executable : engine.executables()) {
     TRY_ASSIGN(std::vector<device::OpTime> times, executable->op_times());
     std::fill_n(times.begin(), executable->program().refresh_count, device::OpTime{});
     timed.push_back({&executable->program(), std::move(times)});
@@ -41,6 +31,15 @@ Result<std::vector<TimedProgram>> timed_programs(const infer::Generator& generat
 }
 
 }  // namespace
+
+std::vector<std::int32_t> random_prompt(std::int64_t tokens, std::int64_t vocabulary, std::uint64_t seed) {
+  const RandomStream random(seed, Purpose::test, 0);
+  std::vector<std::int32_t> ids;
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    ids.push_back(static_cast<std::int32_t>(random.words(static_cast<std::uint64_t>(i))[0] % static_cast<std::uint64_t>(vocabulary)));
+  }
+  return ids;
+}
 
 void fill_random(const model::Model& model, std::size_t index, std::span<float> values) {
   const model::Parameter& parameter = model.parameters()[index];
@@ -82,15 +81,17 @@ Result<DecodeModel::Figures> DecodeModel::decode(Context& context, std::int64_t 
 
 Result<DecodeModel::Figures> DecodeModel::measure(Context& context, const Job& job) {
   context.options().say(job.name);
-  const infer::GeneratorOptions options{.dtype = dtype_, .absorbed = true, .streams = job.streams, .capacity = job.prompt + job.max_tokens};
-  TRY_ASSIGN(const auto generator, infer::Generator::create(*device_, *model_, weights_, options, std::nullopt));
   const bool prefill = job.max_tokens == 1;
+  const infer::EngineOptions options{
+      .dtype = dtype_, .streams = job.streams, .context = job.prompt + job.max_tokens, .rows = prefill ? job.prompt : 512};
+  TRY_ASSIGN(const auto engine, infer::Engine::create(*device_, *model_, weights_, options, std::nullopt));
+  std::uint64_t ticket = 0;
   const auto submit = [&](std::int64_t count) -> Result<void> {
     for (std::int64_t i = 0; i < count; ++i) {
-      infer::Request request;
-      request.prompt = random_prompt(job.prompt, config_.vocab_size, static_cast<std::uint64_t>(i));
-      request.max_tokens = job.max_tokens;
-      TRY(generator->submit(std::move(request)));
+      infer::ServedRequest request;
+      request.request.prompt = random_prompt(job.prompt, config_.vocab_size, static_cast<std::uint64_t>(i));
+      request.request.max_tokens = job.max_tokens;
+      TRY(engine->submit(ticket++, std::move(request)));
     }
     return {};
   };
@@ -98,23 +99,22 @@ Result<DecodeModel::Figures> DecodeModel::measure(Context& context, const Job& j
     TRY(context.check_interrupted());
     if (prefill) TRY(submit(1));
     const double begin = monotonic_seconds();
-    TRY(generator->step());
+    TRY(engine->step());
     return monotonic_seconds() - begin;
   };
   if (!prefill) {
     TRY(submit(job.streams));
     // Every prompt is in the cache before a step is timed. The streams taken up first are a few tokens further then.
-    for (std::int64_t taken = 0; taken < job.streams;) {
+    for (std::size_t answered = 0; answered < static_cast<std::size_t>(job.streams);) {
       TRY(context.check_interrupted());
-      TRY_ASSIGN(const std::vector<infer::Event> events, generator->step());
-      for (const infer::Event& event : events) taken = std::max(taken, static_cast<std::int64_t>(event.ticket) + 1);
+      TRY_ASSIGN(const std::vector<infer::ServedEvent> events, engine->step());
+      answered = events.size();
     }
   }
   TRY(timed_step());  // prepares the program and makes its copies of the weights
-  const std::string_view program = prefill ? "prefill" : "decode";
   std::vector<TimedProgram> before;
   if (profile_) {
-    TRY_ASSIGN(before, timed_programs(*generator, program));
+    TRY_ASSIGN(before, timed_programs(*engine));
   }
   std::vector<double> times;
   const double end = monotonic_seconds() + job.seconds;
@@ -128,8 +128,8 @@ Result<DecodeModel::Figures> DecodeModel::measure(Context& context, const Job& j
   figures.steps = static_cast<std::int64_t>(times.size());
   figures.depth = static_cast<double>(job.prompt) + (prefill ? 0.0 : static_cast<double>(times.size()) / 2 + 2);
   if (profile_) {
-    TRY_ASSIGN(std::vector<TimedProgram> timed, timed_programs(*generator, program));
-    CHECK(timed.size() == before.size(), "{} programs {}, {} before the measured steps", timed.size(), program, before.size());
+    TRY_ASSIGN(std::vector<TimedProgram> timed, timed_programs(*engine));
+    CHECK(timed.size() == before.size(), "{} programs, {} before the measured steps", timed.size(), before.size());
     for (std::size_t p = 0; p < timed.size(); ++p) {
       for (std::size_t i = 0; i < timed[p].times.size(); ++i) {
         timed[p].times[i].runs -= before[p].times[i].runs;

@@ -1,10 +1,11 @@
-// Prompts and streams of a model with random weights in memory, decoded absorbed, as serving does it.
+// Prompts and streams of a model with random weights in memory, answered by the serving engine.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "bench/bench.h"
 #include "infer/weights.h"
@@ -15,6 +16,8 @@ namespace godwit::bench {
 
 // Numbers as cheap as they are random enough for timing: uniform, with the spread a fresh model has. `index` is the parameter's place.
 void fill_random(const model::Model& model, std::size_t index, std::span<float> values);
+
+[[nodiscard]] std::vector<std::int32_t> random_prompt(std::int64_t tokens, std::int64_t vocabulary, std::uint64_t seed);
 
 // A device with a preset's model on it.
 class DecodeModel {

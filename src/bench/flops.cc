@@ -32,12 +32,18 @@ std::int64_t expert_parameters(const DeepseekV3Config& c) {
 std::int64_t router_parameters(const DeepseekV3Config& c) {
   return c.hidden_size * c.n_routed_experts;
 }
+std::int64_t moe_parameters(const DeepseekV3Config& c) {
+  return router_parameters(c) + (c.num_experts_per_tok + c.n_shared_experts) * expert_parameters(c);
+}
+// Behind attention, in the last layer: o_proj and the feed-forward part.
+std::int64_t last_parameters(const DeepseekV3Config& c) {
+  return c.num_attention_heads * c.v_head_dim * c.hidden_size + (moe_layers(c) > 0 ? moe_parameters(c) : dense_parameters(c));
+}
 
 }  // namespace
 
 std::int64_t layer_parameters(const DeepseekV3Config& c) {
-  const std::int64_t moe = router_parameters(c) + (c.num_experts_per_tok + c.n_shared_experts) * expert_parameters(c);
-  return c.num_hidden_layers * attention_parameters(c) + dense_layers(c) * dense_parameters(c) + moe_layers(c) * moe;
+  return c.num_hidden_layers * attention_parameters(c) + dense_layers(c) * dense_parameters(c) + moe_layers(c) * moe_parameters(c);
 }
 
 std::int64_t head_parameters(const DeepseekV3Config& c) {
@@ -52,12 +58,17 @@ double training_flops(const DeepseekV3Config& c, std::int64_t sequence) {
 
 double prefill_flops(const DeepseekV3Config& c, std::int64_t tokens) {
   const auto count = static_cast<double>(tokens);
-  const auto head = 2 * static_cast<double>(head_parameters(c));
-  return count * (training_flops(c, tokens) / 3 - head) + head;
+  const auto last = 2 * static_cast<double>(last_parameters(c) + head_parameters(c));
+  return count * (training_flops(c, tokens) / 3 - last) + last;
 }
 
 double decode_flops(const DeepseekV3Config& c, std::int64_t depth) {
   const std::int64_t attention = c.num_hidden_layers * 2 * depth * c.num_attention_heads * (2 * c.kv_lora_rank + c.qk_rope_head_dim);
+  return static_cast<double>(2 * (layer_parameters(c) + head_parameters(c)) + attention);
+}
+
+double expanded_decode_flops(const DeepseekV3Config& c, std::int64_t depth) {
+  const std::int64_t attention = c.num_hidden_layers * 2 * depth * c.num_attention_heads * (c.q_head_dim() + c.v_head_dim);
   return static_cast<double>(2 * (layer_parameters(c) + head_parameters(c)) + attention);
 }
 

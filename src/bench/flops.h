@@ -22,10 +22,13 @@ inline constexpr const char* training_formula =
     "FLOPs per token: 6 × matrix parameters a token uses (router, experts used, shared, head) + layers × 3 × sequence × heads × (nope + "
     "rope + v)";
 
-// A prompt's forward pass: a third of that for each token, but the head for its last row alone, as only its logits are wanted.
+// A prompt's forward pass: a third of that for each token, but the head and what follows attention in the last layer for its last row alone,
+// as only its logits are wanted.
 [[nodiscard]] double prefill_flops(const model::DeepseekV3Config& config, std::int64_t tokens);
 // One new token of a stream of `depth` tokens, absorbed: 2 · (layers + head) + layers · 2 · depth · heads · (2 · kv_lora + rope).
 [[nodiscard]] double decode_flops(const model::DeepseekV3Config& config, std::int64_t depth);
+// The same, expanded: attention is layers · 2 · depth · heads · (nope + rope + value).
+[[nodiscard]] double expanded_decode_flops(const model::DeepseekV3Config& config, std::int64_t depth);
 
 // What one decode step must read from memory: the weights its rows use as bf16 (the router's and its like as f32), once for all rows, and
 // each stream's latent cache up to its depth. With n rows, experts · (1 − (1 − used/experts)ⁿ) experts of a layer are expected to be used.

@@ -57,6 +57,7 @@ struct Command {
   std::string_view summary;  // one sentence for --help
   // Declares arguments and options on `app`, which outlives the body, and returns the body.
   CommandBody (*declare)(App app);
+  bool hidden = false;  // started by godwit itself, not by people
 };
 
 [[nodiscard]] std::span<const Command* const> all_commands();

@@ -120,6 +120,9 @@ int run(int argc, const char* const* argv) {
     bodies.emplace_back(app, command->declare(App(app)));
   }
   prepare(root);
+  for (const Command* command : all_commands()) {
+    if (command->hidden) root.get_subcommand(std::string(command->name))->group("");
+  }
   try {
     root.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -6,8 +6,7 @@
 #include <array>
 #include <cstddef>
 
-extern "C" const godwit_backend* godwit_cpu_backend(void);
-extern "C" const godwit_backend* godwit_reference_backend(void);
+#include "device/backends.h"
 
 namespace godwit::device {
 
@@ -15,12 +14,6 @@ namespace {
 
 using program::Role;
 using program::TensorId;
-
-struct Linked {
-  const char* name;
-  const godwit_backend* (*entry)();
-};
-constexpr Linked linked_backends[] = {{"cpu", &godwit_cpu_backend}, {"reference", &godwit_reference_backend}};
 
 godwit_role role_of(Role role) {
   switch (role) {
@@ -128,20 +121,6 @@ Error device_error(std::string_view device, std::string_view what, const godwit_
 }
 
 }  // namespace
-
-std::vector<std::string> backend_names() {
-  std::vector<std::string> names;
-  for (const Linked& linked : linked_backends) names.emplace_back(linked.name);
-  return names;
-}
-
-Result<const godwit_backend*> find_backend(std::string_view name) {
-  const auto linked = std::find_if(std::begin(linked_backends), std::end(linked_backends), [&](const Linked& l) { return name == l.name; });
-  if (linked == std::end(linked_backends)) {
-    return input_error("there is no backend '{}'; this build has: {}", name, fmt::join(backend_names(), ", "));
-  }
-  return linked->entry();
-}
 
 Buffer::~Buffer() {
   if (buffer_ != nullptr) backend_->buffer_destroy(buffer_);

@@ -184,9 +184,4 @@ class Device {
   std::function<void(const godwit_spoilt&)> told_;
 };
 
-// Names of the backends this build can open.
-[[nodiscard]] std::vector<std::string> backend_names();
-// The table of one of them; another name is an input error that says which there are.
-[[nodiscard]] Result<const godwit_backend*> find_backend(std::string_view name);
-
 }  // namespace godwit::device

@@ -1,4 +1,5 @@
 // Run op by op, a program could give other bits than as a whole; a lie could strike elsewhere than it says, or nowhere.
+#include "device/backends.h"
 #include "device/liar.h"
 
 #include <gmock/gmock.h>

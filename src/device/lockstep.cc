@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/math.h"
+#include "device/backends.h"
 #include "device/contract.h"
 
 namespace godwit::device {

@@ -1,5 +1,6 @@
 // What could go wrong: a wrong result goes unseen, or the op behind it is blamed; a right one is called wrong, where the device leaves an
 // op out or works in place.
+#include "device/backends.h"
 #include "device/lockstep.h"
 
 #include <gmock/gmock.h>

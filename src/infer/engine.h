@@ -7,8 +7,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,8 +27,8 @@ namespace godwit::infer {
 
 struct ServedRequest {
   Request request;
-  // Before sampling, in this order (OpenAI's formula): logit[i] += bias[i] − frequency · count[i] − presence · (count[i] > 0), counts over
-  // the answer so far. `logprobs` are of the distribution before all of it.
+  // Before sampling (OpenAI's formula), in binary32, term by term: logit[i] + bias[i] − frequency · count[i] − presence · (count[i] > 0),
+  // counts over the answer so far. `logprobs` are of the distribution before all of it.
   double frequency_penalty = 0;
   double presence_penalty = 0;
   std::vector<std::pair<std::int32_t, float>> logit_bias;
@@ -93,6 +95,13 @@ class Engine {
   // First a token for every stream that is being answered, and beside them chunks of waiting prompts, in one run of the program.
   [[nodiscard]] virtual Result<std::vector<ServedEvent>> step() = 0;
   [[nodiscard]] virtual EngineFacts facts() const = 0;
+  // The programs prepared so far, for whoever reads their ops' times.
+  [[nodiscard]] virtual std::vector<const device::Executable*> executables() const = 0;
 };
+
+// Submits all with tickets 0, 1, … and steps until they are answered; answers in the order of the requests. The engine is idle before.
+// `on_event` sees every event; its error ends the whole as one of step() does.
+[[nodiscard]] Result<std::vector<Answer>> answer_all(Engine& engine, std::span<const ServedRequest> requests,
+                                                     const std::function<Result<void>(const ServedEvent&)>& on_event = {});
 
 }  // namespace godwit::infer

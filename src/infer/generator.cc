@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 
 #include "infer/memory.h"
 
@@ -17,9 +18,18 @@ using program::TensorId;
 constexpr std::int64_t prefill_rows_least = 16;
 // Beyond this many rows a product of matrices gains nothing from more of them.
 constexpr std::int64_t prefill_rows_shared = 512;
+// A prefill program gives the logits of one row in so many: what follows the last layer's attention is computed for these alone.
+constexpr std::int64_t prefill_rows_per_prompt = 8;
+// From here on a quarter more rows are worth a program of their own.
+constexpr std::int64_t fine_bucket_rows = 128;
 
 Result<void> write(device::Executable& executable, const char* name, const std::vector<std::int32_t>& values) {
   return executable.write(executable.program().find(name), std::span<const std::int32_t>(values));
+}
+
+// Prompts that a prefill program of so many rows takes.
+std::int64_t prefill_samples(std::int64_t rows, std::int64_t streams) {
+  return std::clamp<std::int64_t>(rows / prefill_rows_per_prompt, 1, streams);
 }
 
 // The integer inputs of a prefill or decode run, padding everywhere.
@@ -38,34 +48,26 @@ struct Rows {
     ++used;
   }
 
+  // Ends the sample that the rows since the last one make.
+  void end_sample() {
+    last[ended++] = static_cast<std::int32_t>(used) - 1;
+    std::fill(offsets.begin() + static_cast<std::ptrdiff_t>(ended), offsets.end(), static_cast<std::int32_t>(used));
+  }
+
   Result<void> write_to(device::Executable& executable, bool with_last) const {
     TRY(write(executable, "ids", ids));
     TRY(write(executable, "positions", positions));
     TRY(write(executable, "slots", slots));
     TRY(write(executable, "samples", offsets));
-    if (with_last) TRY(write(executable, "last", last));
-    return {};
+    if (!with_last) return {};
+    TRY(write(executable, "last", last));
+    return write(executable, "last.samples", {0, static_cast<std::int32_t>(ended)});
   }
 
   std::vector<std::int32_t> ids, positions, slots, offsets, last;
   std::size_t used = 0;
+  std::size_t ended = 0;  // samples
 };
-
-struct Logits {
-  std::vector<float> values, lse;
-  std::size_t width = 0;
-  [[nodiscard]] std::span<const float> row(std::size_t index) const { return std::span(values).subspan(index * width, width); }
-};
-
-Result<Logits> run(device::Executable& executable) {
-  TRY(executable.run());
-  Logits logits;
-  const TensorId id = executable.program().find("logits");
-  logits.width = static_cast<std::size_t>(executable.program().tensor(id).type.shape.width());
-  TRY_ASSIGN(logits.values, executable.read<float>(id));
-  TRY_ASSIGN(logits.lse, executable.read<float>(executable.program().find("lse")));
-  return logits;
-}
 
 }  // namespace
 
@@ -101,20 +103,23 @@ Result<void> check(const Request& request, const model::Model& model, std::int64
   return check(request.sampling);
 }
 
-std::size_t prefill_group(std::span<const std::int64_t> lengths, std::int64_t places) {
-  std::size_t count = 0;
-  std::int64_t rows = 0;
-  while (count < lengths.size() && static_cast<std::int64_t>(count) < places) {
-    rows += lengths[count];
-    if (count > 0 && rows > prefill_rows_shared) break;
-    ++count;
+PrefillGroup prefill_group(std::span<const std::int64_t> lengths, std::int64_t places) {
+  PrefillGroup group;
+  for (const std::int64_t length : lengths.first(std::min(lengths.size(), static_cast<std::size_t>(places)))) {
+    const std::int64_t rows = group.rows + length;
+    const std::int64_t prompts = group.prompts + (length > 0 ? 1 : 0);
+    const bool fits = rows <= prefill_rows_shared && prompts <= prefill_rows_shared / prefill_rows_per_prompt;
+    if (group.requests > 0 && !fits) break;
+    group = {group.requests + 1, rows, prompts};
   }
-  return count;
+  return group;
 }
 
 std::int64_t bucket(std::int64_t rows, std::int64_t least, std::int64_t most) {
   const auto power = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(std::max(rows, least))));
-  return std::min(power, most);
+  if (power <= fine_bucket_rows) return std::min(power, most);
+  const std::int64_t quarter = power / 8;  // of the power before
+  return std::min((std::max(rows, least) + quarter - 1) / quarter * quarter, most);
 }
 
 Result<std::unique_ptr<Generator>> Generator::create(device::Device& device, const model::Model& model, const Weights& weights,
@@ -132,7 +137,7 @@ Result<void> Generator::allocate_caches() {
   const Program program = make_program({false, 1});
   for (const program::Tensor& tensor : program.tensors) {
     if (tensor.role != Role::state || !tensor.name.starts_with("cache.")) continue;
-    cache_offsets_.emplace(tensor.name, bytes);
+    cache_tensors_.emplace(tensor.name, Cache{bytes, tensor.type.bytes() / (options_.streams * options_.capacity)});
     bytes += device::aligned(tensor.type.bytes());
   }
   TRY(check_memory(fmt::format("the caches of {} streams of {} positions", options_.streams, options_.capacity), bytes,
@@ -142,8 +147,8 @@ Result<void> Generator::allocate_caches() {
 }
 
 Program Generator::make_program(Key key) const {
-  const model::Decoding decoding{key.second, options_.streams, options_.capacity, options_.dtype, options_.absorbed};
-  return key.first ? model_.prefill(decoding, options_.streams) : model_.decode(decoding);
+  const model::Decoding decoding{key.second, options_.streams, options_.capacity, options_.dtype};
+  return key.first ? model_.prefill(decoding, prefill_samples(key.second, options_.streams)) : model_.decode(decoding);
 }
 
 Result<device::Executable*> Generator::executable(Key key) {
@@ -154,7 +159,7 @@ Result<device::Executable*> Generator::executable(Key key) {
   }
   if (programs_.size() >= options_.programs) programs_.pop_back();
   TRY_ASSIGN(device::Executable made, prepare(device_, model_, *weights_, make_program(key), [&](device::Executable& executable) {
-               for (const auto& [name, offset] : cache_offsets_) executable.bind(executable.program().find(name), caches_, offset);
+               for (const auto& [name, cache] : cache_tensors_) executable.bind(executable.program().find(name), caches_, cache.offset);
              }));
   programs_.emplace_front(key, std::move(made));
   return &programs_.front().second;
@@ -196,41 +201,85 @@ Result<std::vector<Event>> Generator::step() {
   for (std::size_t slot = 0; slot < streams_.size(); ++slot) {
     if (streams_[slot]) running.push_back(slot);
   }
-  if (!queue_.empty() && live_ < options_.streams) TRY(prefill(events));
-  if (!running.empty()) TRY(decode(running, events));
+  const auto more = [&] { return !queue_.empty() && live_ < options_.streams; };
+  if (more()) TRY(prefill(events));
+  if (!running.empty() && !more()) TRY(decode(running, events));
   return events;
 }
 
-Result<void> Generator::prefill(std::vector<Event>& events) {
+std::vector<std::int64_t> Generator::prompt_lengths() const {
+  const bool shares = caches_.host() != nullptr;  // several answers to one prompt: it is computed once, its cache copied by the host
+  const std::size_t count = std::min(queue_.size(), static_cast<std::size_t>(options_.streams - live_));
   std::vector<std::int64_t> lengths;
-  for (const Waiting& waiting : queue_) lengths.push_back(static_cast<std::int64_t>(waiting.request.prompt.size()));
-  const std::size_t count = prefill_group(lengths, options_.streams - live_);
-  std::int64_t total = 0;
-  for (std::size_t i = 0; i < count; ++i) total += lengths[i];
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::vector<std::int32_t>& prompt = queue_[i].request.prompt;
+    const bool again = shares && i > 0 && prompt == queue_[i - 1].request.prompt;
+    lengths.push_back(again ? 0 : static_cast<std::int64_t>(prompt.size()));
+  }
+  return lengths;
+}
 
-  Rows rows(bucket(total, prefill_rows_least, std::max(options_.capacity, prefill_rows_shared)), options_.streams);
-  std::vector<std::size_t> slots;
+Result<void> Generator::prefill(std::vector<Event>& events) {
+  const std::vector<std::int64_t> lengths = prompt_lengths();
+  const PrefillGroup group = prefill_group(lengths, options_.streams - live_);
+  const std::int64_t program_rows = bucket(std::max(group.rows, group.prompts * prefill_rows_per_prompt), prefill_rows_least,
+                                           std::max(options_.capacity, prefill_rows_shared));
+  Rows rows(program_rows, prefill_samples(program_rows, options_.streams));
+  struct Taken {
+    std::size_t slot;
+    std::size_t computed;  // the slot whose cache is filled with its prompt
+    std::size_t sample;
+  };
+  std::vector<Taken> taken;
   std::size_t slot = 0;
-  for (std::size_t s = 0; s < count; ++s) {
+  for (std::size_t i = 0; i < group.requests; ++i) {
     while (streams_[slot]) ++slot;
     Waiting waiting = std::move(queue_.front());
     queue_.pop_front();
-    for (std::size_t t = 0; t < waiting.request.prompt.size(); ++t) rows.add(waiting.request.prompt[t], static_cast<std::int64_t>(t), slot);
-    rows.last[s] = static_cast<std::int32_t>(rows.used) - 1;
+    if (lengths[i] > 0) {
+      const std::vector<std::int32_t>& prompt = waiting.request.prompt;
+      for (std::size_t t = 0; t < prompt.size(); ++t) rows.add(prompt[t], static_cast<std::int64_t>(t), slot);
+      rows.end_sample();
+    }
+    taken.push_back({slot, lengths[i] > 0 ? slot : taken.back().computed, rows.ended - 1});
     Stream stream{waiting.ticket, std::move(waiting.request), std::nullopt};
     if (tokenizer_) stream.text.emplace(*tokenizer_, stream.request.stop);
     streams_[slot] = std::move(stream);
     ++live_;
-    slots.push_back(slot);
-    std::fill(rows.offsets.begin() + static_cast<std::ptrdiff_t>(s) + 1, rows.offsets.end(), static_cast<std::int32_t>(rows.used));
   }
-  TRY_ASSIGN(device::Executable* const program, executable({true, static_cast<std::int64_t>(rows.ids.size())}));
+  TRY_ASSIGN(device::Executable* const program, executable({true, program_rows}));
   TRY(rows.write_to(*program, true));
-  TRY_ASSIGN(const Logits logits, run(*program));
-  for (std::size_t s = 0; s < count; ++s) {
-    TRY_ASSIGN(Event event, take(slots[s], logits.row(s), logits.lse[s]));
+  TRY(run(*program));
+  for (const Taken& t : taken) {
+    if (t.computed != t.slot) copy_cache(t.computed, t.slot, static_cast<std::int64_t>(streams_[t.slot]->request.prompt.size()));
+  }
+  for (const Taken& t : taken) {
+    TRY_ASSIGN(Event event, take(t.slot, logits_.row(t.sample), logits_.lse[t.sample]));
     events.push_back(std::move(event));
   }
+  return {};
+}
+
+void Generator::copy_cache(std::size_t from, std::size_t to, std::int64_t count) {
+  for (const auto& [name, cache] : cache_tensors_) {
+    const auto at = [&](std::size_t slot) {
+      return caches_.host() + cache.offset + static_cast<std::int64_t>(slot) * options_.capacity * cache.position_bytes;
+    };
+    std::memcpy(at(to), at(from), static_cast<std::size_t>(count * cache.position_bytes));
+  }
+}
+
+Result<void> Generator::run(device::Executable& executable) {
+  TRY(executable.run());
+  const auto read = [&](const char* name, std::vector<float>& values) -> Result<std::size_t> {
+    const TensorId id = executable.program().find(name);
+    const program::TensorType& type = executable.program().tensor(id).type;
+    values.resize(static_cast<std::size_t>(type.shape.count()));
+    TRY(executable.read(id, std::as_writable_bytes(std::span(values))));
+    return static_cast<std::size_t>(type.shape.width());
+  };
+  TRY_ASSIGN(logits_.width, read("logits", logits_.values));
+  TRY(read("lse", logits_.lse));
   return {};
 }
 
@@ -243,9 +292,9 @@ Result<void> Generator::decode(std::span<const std::size_t> slots, std::vector<E
   rows.offsets[1] = static_cast<std::int32_t>(slots.size());
   TRY_ASSIGN(device::Executable* const program, executable({false, static_cast<std::int64_t>(rows.ids.size())}));
   TRY(rows.write_to(*program, false));
-  TRY_ASSIGN(const Logits logits, run(*program));
+  TRY(run(*program));
   for (std::size_t r = 0; r < slots.size(); ++r) {
-    TRY_ASSIGN(Event event, take(slots[r], logits.row(r), logits.lse[r]));
+    TRY_ASSIGN(Event event, take(slots[r], logits_.row(r), logits_.lse[r]));
     events.push_back(std::move(event));
   }
   return {};

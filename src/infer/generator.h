@@ -1,7 +1,7 @@
 // Answers prompts: many streams at once, each with its own options, through the model's prefill and decode programs.
 //
-// An answer is a function of (weights, dtype, decode form, request). Which other streams run beside it, its slot, the size of the program
-// that serves it, and threads do not enter, not by a bit. With the expanded form the log-probabilities are those of the training forward.
+// An answer is a function of (weights, dtype, request). Which other streams run beside it, its slot, the size of the program that serves
+// it, and threads do not enter, not by a bit. The log-probabilities are those of the training forward.
 #pragma once
 
 #include <cstdint>
@@ -61,10 +61,9 @@ struct Event {
 
 struct GeneratorOptions {
   program::Dtype dtype = program::Dtype::f32;
-  bool absorbed = false;      // the latent cache: smaller, equal to the expanded form within docs/arithmetic.md's bound
   std::int64_t streams = 8;   // answered at once
   std::int64_t capacity = 0;  // prompt and answer together; at most the model's context
-  // Prepared programs kept, one for each power of two of rows: each may hold bf16 and packed copies of the weights of its own.
+  // Prepared programs kept, one for each bucket of rows: each may hold bf16 and packed copies of the weights of its own.
   std::size_t programs = 6;
 };
 
@@ -73,11 +72,18 @@ struct GeneratorOptions {
 [[nodiscard]] Result<void> check(const Request& request, const model::Model& model, std::int64_t context, bool has_tokenizer,
                                  std::string_view name);
 
-// How many prompts of these lengths, from the first on, are computed together: at most `places`, and no more than 512 rows unless the first
-// alone has more.
-[[nodiscard]] std::size_t prefill_group(std::span<const std::int64_t> lengths, std::int64_t places);
+// Requests whose prompts are computed together, from the first on.
+struct PrefillGroup {
+  std::size_t requests = 0;
+  std::int64_t rows = 0;     // of their prompts
+  std::int64_t prompts = 0;  // computed
+};
+// Of requests with prompts of these lengths, where 0 says that the prompt is the one before: at most `places`, at most 64 prompts, and no
+// more than 512 rows unless the first alone has more.
+[[nodiscard]] PrefillGroup prefill_group(std::span<const std::int64_t> lengths, std::int64_t places);
 
-// Rows of the program that takes `rows` rows: the next power of two from `least` on, at most `most` (which holds them).
+// Rows of the program that takes `rows` rows, from `least` on, at most `most` (which holds them): the next power of two, above 128 the next
+// quarter of one.
 [[nodiscard]] std::int64_t bucket(std::int64_t rows, std::int64_t least, std::int64_t most);
 
 // Device, model, weights must outlive it. Not thread-safe. After an error of step() the streams are in no known state: start anew.
@@ -90,8 +96,9 @@ class Generator {
   // Queues a request and returns its ticket: 0, 1, 2, … Refuses as check() does, with `capacity` as the context.
   [[nodiscard]] Result<std::uint64_t> submit(Request request);
   [[nodiscard]] bool idle() const { return queue_.empty() && live_ == 0; }
-  // Takes up as many queued requests as there is room for in one prefill, then gives every other live stream its next token. An event per
-  // new token; by the stream's age within prefill, by slot within decode.
+  // Takes up as many queued requests as there is room for in one prefill; unless more could be taken up at once, then gives every other
+  // live stream its next token: a step for many streams costs little more than one for few. An event per new token; by the stream's age
+  // within prefill, by slot within decode.
   [[nodiscard]] Result<std::vector<Event>> step();
 
   // Submits all and steps until they are answered; answers in the order of the requests. `on_event` sees every event; its error ends the
@@ -120,6 +127,16 @@ class Generator {
     std::uint64_t ticket = 0;
     Request request;
   };
+  // A tensor of the caches.
+  struct Cache {
+    std::int64_t offset = 0;
+    std::int64_t position_bytes = 0;
+  };
+  struct Logits {
+    std::vector<float> values, lse;
+    std::size_t width = 0;
+    [[nodiscard]] std::span<const float> row(std::size_t index) const { return std::span(values).subspan(index * width, width); }
+  };
   using Key = std::pair<bool, std::int64_t>;  // prefill?, rows
 
   Generator(device::Device& device, const model::Model& model, const Weights& weights, const GeneratorOptions& options,
@@ -129,8 +146,14 @@ class Generator {
   [[nodiscard]] Result<void> allocate_caches();
   [[nodiscard]] program::Program make_program(Key key) const;
   [[nodiscard]] Result<device::Executable*> executable(Key key);
+  // Lengths of the first queued requests' prompts, as prefill_group wants them.
+  [[nodiscard]] std::vector<std::int64_t> prompt_lengths() const;
   [[nodiscard]] Result<void> prefill(std::vector<Event>& events);
+  // The first `count` positions of one stream's cache become another's.
+  void copy_cache(std::size_t from, std::size_t to, std::int64_t count);
   [[nodiscard]] Result<void> decode(std::span<const std::size_t> slots, std::vector<Event>& events);
+  // Runs it and reads its logits into logits_.
+  [[nodiscard]] Result<void> run(device::Executable& executable);
   // Takes a token for the stream from its row of logits; frees the slot if that ends the answer.
   [[nodiscard]] Result<Event> take(std::size_t slot, std::span<const float> logits, float lse);
 
@@ -140,8 +163,9 @@ class Generator {
   GeneratorOptions options_;
   std::optional<text::Tokenizer> tokenizer_;
   device::Buffer caches_;
-  std::map<std::string, std::int64_t> cache_offsets_;
+  std::map<std::string, Cache> cache_tensors_;
   std::list<std::pair<Key, device::Executable>> programs_;  // the latest used first
+  Logits logits_;                                           // of the last run
   std::deque<Waiting> queue_;
   std::vector<std::optional<Stream>> streams_;  // by slot
   std::int64_t live_ = 0;

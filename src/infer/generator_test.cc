@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 
@@ -75,79 +76,37 @@ TEST(Generator, AnAnswerDoesNotDependOnWhatRunsBesideIt) {
     requests.back().seed = length;
   }
   requests[4].sample = 1;
-  for (const bool absorbed : {false, true}) {
-    for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
-      std::vector<Answer> expected;
-      for (const Request& r : requests) {
-        expected.push_back(answer(alone, {r}, {.dtype = dtype, .absorbed = absorbed, .streams = 1, .capacity = 111})[0]);
-      }
-      EXPECT_NE(expected[0].ids, expected[4].ids) << "another sample of the same prompt is another answer";
-      for (const std::int64_t streams : {2, 5, 7}) {
-        const auto found = answer(together, requests, {.dtype = dtype, .absorbed = absorbed, .streams = streams});
-        for (std::size_t i = 0; i < requests.size(); ++i) {
-          EXPECT_EQ(found[i].ids, expected[i].ids) << "stream " << i << " of " << streams;
-          EXPECT_EQ(bits(found[i].logprobs), bits(expected[i].logprobs)) << "stream " << i << " of " << streams;
-        }
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    std::vector<Answer> expected;
+    for (const Request& r : requests) expected.push_back(answer(alone, {r}, {.dtype = dtype, .streams = 1, .capacity = 111})[0]);
+    EXPECT_NE(expected[0].ids, expected[4].ids) << "another sample of the same prompt is another answer";
+    for (const std::int64_t streams : {2, 5, 7}) {
+      const auto found = answer(together, requests, {.dtype = dtype, .streams = streams});
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        EXPECT_EQ(found[i].ids, expected[i].ids) << "stream " << i << " of " << streams;
+        EXPECT_EQ(bits(found[i].logprobs), bits(expected[i].logprobs)) << "stream " << i << " of " << streams;
       }
     }
   }
 }
 
-// Logits [T, V] of the row, decoded token by token from an empty cache.
-std::vector<float> decoded(TestModel& m, const std::vector<std::int32_t>& row, bool absorbed, Dtype dtype) {
-  const model::Decoding decoding{1, 1, static_cast<std::int64_t>(row.size()), dtype, absorbed};
-  std::vector<device::Buffer> caches;
-  auto executable = prepare(*m.device, *m.model, m.weights, m.model->decode(decoding), [&](device::Executable& e) {
-                      for (std::size_t i = 0; i < e.program().tensors.size(); ++i) {
-                        const program::Tensor& tensor = e.program().tensors[i];
-                        if (!tensor.name.starts_with("cache.") || tensor.role != program::Role::state) continue;
-                        caches.push_back(m.device->allocate(tensor.type.bytes()).value());
-                        e.bind(static_cast<program::TensorId>(i), caches.back());
-                      }
-                    }).value();
-  std::vector<float> logits;
-  for (std::size_t t = 0; t < row.size(); ++t) {
-    const auto write = [&](const char* name, std::vector<std::int32_t> values) {
-      executable.write(executable.program().find(name), std::span<const std::int32_t>(values)).value();
-    };
-    write("ids", {row[t]});
-    write("positions", {static_cast<std::int32_t>(t)});
-    write("slots", {0});
-    write("samples", {0, 1});
-    executable.run().value();
-    const auto values = executable.read<float>(executable.program().find("logits")).value();
-    logits.insert(logits.end(), values.begin(), values.end());
-  }
-  return logits;
-}
-
-TEST(Generator, AbsorbedDecodeStaysWithinItsBound) {
-  // The router decides by comparison: a last bit may send a token to another expert, which no bound on rounding covers. Here all layers are
-  // dense; with experts the log-probabilities below are compared.
-  TestModel m("", 1, {{"first_k_dense_replace", 2}});
-  const auto row = test_ids(70, 3);
-  for (const auto& [dtype, bound] : {std::pair{Dtype::f32, 1e-5}, std::pair{Dtype::bf16, 0.03}}) {
-    const Probe expected = probe(*m.device, *m.model, m.weights, {row}, {.dtype = dtype}).value();
-    EXPECT_EQ(bits(decoded(m, row, false, dtype)), bits(expected.logits));
-    const auto found = decoded(m, row, true, dtype);
-    double largest = 0, difference = 0;
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      largest = std::max(largest, std::abs(static_cast<double>(expected.logits[i])));
-      difference = std::max(difference, std::abs(static_cast<double>(found[i]) - static_cast<double>(expected.logits[i])));
-    }
-    EXPECT_LE(difference, bound * largest) << dtype_name(dtype);
-    EXPECT_GT(difference, 0) << "the two forms round differently; equal bits would mean that one was run twice";
-    RecordProperty(fmt::format("absorbed_{}", dtype_name(dtype)), fmt::format("{:.3g}", difference / largest));
-  }
-}
-
-TEST(Generator, AbsorbedPrefillAndDecodeAgreeWithTheExpanded) {
+TEST(Generator, AnswersToOnePromptAreThoseOfPromptsReadOneByOne) {
   TestModel m;
-  const Request r = request(33, 12, 0);
-  const auto expanded = answer(m, {r}, {.streams = 1});
-  const auto absorbed = answer(m, {r}, {.absorbed = true, .streams = 1});
-  ASSERT_EQ(absorbed[0].ids, expanded[0].ids);
-  for (std::size_t i = 0; i < 12; ++i) EXPECT_NEAR(absorbed[0].logprobs[i], expanded[0].logprobs[i], 1e-3);
+  std::vector<Request> requests;
+  for (const std::size_t length : {17, 17, 40, 40, 40, 17}) {
+    requests.push_back(request(length, 6));
+    requests.back().sample = requests.size();
+  }
+  std::vector<Answer> expected;
+  for (const Request& r : requests) expected.push_back(answer(m, {r}, {.streams = 1})[0]);
+  EXPECT_NE(expected[2].ids, expected[3].ids);
+  for (const std::int64_t streams : {4, 6}) {
+    const auto found = answer(m, requests, {.streams = streams});
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      EXPECT_EQ(found[i].ids, expected[i].ids) << "answer " << i << " of " << streams;
+      EXPECT_EQ(bits(found[i].logprobs), bits(expected[i].logprobs)) << "answer " << i << " of " << streams;
+    }
+  }
 }
 
 TEST(Generator, AnswersEndAtLengthEndTokenOrStop) {
@@ -220,14 +179,27 @@ TEST(Generator, DamagedWeightsGiveAnErrorNotAnAnswer) {
 
 TEST(Generator, GroupsAndBuckets) {
   const std::vector<std::int64_t> lengths = {100, 200, 300, 5};
-  EXPECT_EQ(prefill_group(lengths, 8), 2u);
-  EXPECT_EQ(prefill_group(lengths, 1), 1u);
-  EXPECT_EQ(prefill_group(std::vector<std::int64_t>{9000, 1}, 8), 1u);
-  EXPECT_EQ(prefill_group(std::vector<std::int64_t>{512}, 8), 1u);
+  const auto group = [](const std::vector<std::int64_t>& of, std::int64_t places) {
+    const PrefillGroup g = prefill_group(of, places);
+    return std::array<std::int64_t, 3>{static_cast<std::int64_t>(g.requests), g.rows, g.prompts};
+  };
+  using Group = std::array<std::int64_t, 3>;
+  EXPECT_EQ(group(lengths, 8), (Group{2, 300, 2}));
+  EXPECT_EQ(group(lengths, 1), (Group{1, 100, 1}));
+  EXPECT_EQ(group({9000, 1}, 8), (Group{1, 9000, 1}));
+  EXPECT_EQ(group({9000, 0, 0, 1}, 8), (Group{1, 9000, 1}));
+  EXPECT_EQ(group({512}, 8), (Group{1, 512, 1}));
+  EXPECT_EQ(group({200, 0, 0, 300, 0, 13}, 8), (Group{5, 500, 2}));
+  EXPECT_EQ(group(std::vector<std::int64_t>(100, 2), 512), (Group{64, 128, 64}));
   EXPECT_EQ(bucket(1, 16, 512), 16);
   EXPECT_EQ(bucket(17, 16, 512), 32);
   EXPECT_EQ(bucket(513, 16, 600), 600);
   EXPECT_EQ(bucket(5, 1, 6), 6);
+  EXPECT_EQ(bucket(128, 1, 512), 128);
+  EXPECT_EQ(bucket(129, 1, 512), 160);
+  EXPECT_EQ(bucket(257, 1, 512), 320);
+  EXPECT_EQ(bucket(450, 1, 512), 512);
+  EXPECT_EQ(bucket(450, 1, 500), 500);
 }
 
 }  // namespace

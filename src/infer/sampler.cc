@@ -17,17 +17,41 @@ struct Candidate {
   float p;
 };
 
-std::vector<Candidate> candidates(std::span<const float> logits, float temperature) {
+// p of every id.
+std::vector<float> probabilities(std::span<const float> logits, float temperature) {
   const float most = *std::max_element(logits.begin(), logits.end());
-  std::vector<Candidate> list(logits.size());
-  for (std::size_t i = 0; i < logits.size(); ++i) list[i] = {static_cast<std::int32_t>(i), math::exp((logits[i] - most) / temperature)};
+  std::vector<float> p(logits.size());
+  for (std::size_t i = 0; i < logits.size(); ++i) p[i] = (logits[i] - most) / temperature;
+  math::exp_each(p);
+  return p;
+}
+
+std::vector<Candidate> candidates(std::span<const float> p) {
+  std::vector<Candidate> list(p.size());
+  for (std::size_t i = 0; i < p.size(); ++i) list[i] = {static_cast<std::int32_t>(i), p[i]};
   return list;
+}
+
+// The first whose running sum exceeds u · total.
+template <typename List, typename P>
+std::size_t draw_from(const List& list, double u, const P& p_of) {
+  std::vector<double> running;
+  running.reserve(list.size());
+  double total = 0;
+  for (const auto& each : list) running.push_back(total += static_cast<double>(p_of(each)));
+  const auto chosen = std::upper_bound(running.begin(), running.end(), u * total);
+  CHECK(chosen != running.end(), "u = {} is not below 1, or no logit is finite", u);
+  return static_cast<std::size_t>(chosen - running.begin());
 }
 
 double sum(const std::vector<Candidate>& list) {
   double total = 0;
   for (const Candidate& c : list) total += static_cast<double>(c.p);
   return total;
+}
+
+bool cuts(const Sampling& sampling) {
+  return sampling.top_k > 0 || sampling.top_p < 1 || sampling.min_p > 0;
 }
 
 // Leaves what the three cuts keep, by ascending id again.
@@ -75,15 +99,11 @@ Result<void> check(const Sampling& sampling) {
 
 std::int32_t choose(std::span<const float> logits, const Sampling& sampling, double u) {
   if (sampling.temperature == 0) return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-  std::vector<Candidate> list = candidates(logits, static_cast<float>(sampling.temperature));
+  const std::vector<float> p = probabilities(logits, static_cast<float>(sampling.temperature));
+  if (!cuts(sampling)) return static_cast<std::int32_t>(draw_from(p, u, [](float each) { return each; }));
+  std::vector<Candidate> list = candidates(p);
   cut(list, sampling);
-  const double target = u * sum(list);
-  double running = 0;
-  for (const Candidate& c : list) {
-    running += static_cast<double>(c.p);
-    if (running > target) return c.id;
-  }
-  CHECK(false, "u = {} is not below 1, or no logit is finite", u);
+  return list[draw_from(list, u, [](const Candidate& each) { return each.p; })].id;
 }
 
 double draw(std::uint64_t seed, std::uint64_t sample, std::uint64_t position) {

@@ -28,15 +28,17 @@ struct TestModel {
 
   // Three times the usual spread: scores and probabilities that differ visibly.
   static Weights load(device::Device& device, const model::Model& model) {
-    return Weights::load(device, model,
-                         [&](std::size_t index, std::span<float> values) -> Result<void> {
-                           std::vector<float> fresh = model::initial_values(model, index, 7);
-                           if (model.parameters()[index].matrix) {
-                             for (float& value : fresh) value *= 3.0f;
-                           }
-                           std::copy(fresh.begin(), fresh.end(), values.begin());
-                           return {};
-                         })
+    return Weights::load(
+               device, model,
+               [&](std::size_t index, std::span<float> values) -> Result<void> {
+                 std::vector<float> fresh = model::initial_values(model, index, 7);
+                 if (model.parameters()[index].matrix) {
+                   for (float& value : fresh) value *= 3.0f;
+                 }
+                 std::copy(fresh.begin(), fresh.end(), values.begin());
+                 return {};
+               },
+               Loaded::all)
         .value();
   }
 

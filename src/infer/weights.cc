@@ -6,11 +6,12 @@
 
 namespace godwit::infer {
 
-Result<Weights> Weights::load(device::Device& device, const model::Model& model, const ReadParameter& read) {
+Result<Weights> Weights::load(device::Device& device, const model::Model& model, const ReadParameter& read, Loaded loaded) {
   Weights weights;
+  const auto wanted = [&](const model::Parameter& p) { return loaded == Loaded::all || !p.mtp; };
   std::int64_t bytes = 0;
   for (const model::Parameter& p : model.parameters()) {
-    if (p.mtp) continue;
+    if (!wanted(p)) continue;
     weights.offsets_.emplace(p.name, bytes);
     bytes += device::aligned(p.shape.count() * static_cast<std::int64_t>(sizeof(float)));
   }
@@ -21,7 +22,7 @@ Result<Weights> Weights::load(device::Device& device, const model::Model& model,
     return world_error("device {}: weights can only be loaded where the host addresses the device's memory", device.name());
   for (std::size_t i = 0; i < model.parameters().size(); ++i) {
     const model::Parameter& p = model.parameters()[i];
-    if (p.mtp) continue;
+    if (!wanted(p)) continue;
     auto* values = reinterpret_cast<float*>(host + weights.offsets_.at(p.name));
     TRY(read(i, std::span(values, static_cast<std::size_t>(p.shape.count()))));
   }

@@ -18,19 +18,24 @@ namespace godwit::infer {
 // Fills `values` with model.parameters()[index], f32.
 using ReadParameter = std::function<Result<void>(std::size_t index, std::span<float> values)>;
 
-// Movable; must not outlive its device, and must outlive the executables it is bound to. The MTP layer's parameters are left out: neither
-// decoding nor scoring reads them.
+// Which parameters are loaded. Neither decoding nor scoring reads the MTP layer's; the serving engine guesses with it.
+enum class Loaded : std::uint8_t { without_mtp, all };
+
+// Movable; must not outlive its device, and must outlive the executables it is bound to.
 class Weights {
  public:
   // Refuses a model that does not fit the memory before it reads anything.
-  [[nodiscard]] static Result<Weights> load(device::Device& device, const model::Model& model, const ReadParameter& read);
-  [[nodiscard]] static Result<Weights> load(device::Device& device, const store::ModelSource& source) {
-    return load(device, source.model(), [&](std::size_t index, std::span<float> values) { return source.read(index, values); });
+  [[nodiscard]] static Result<Weights> load(device::Device& device, const model::Model& model, const ReadParameter& read,
+                                            Loaded loaded = Loaded::without_mtp);
+  [[nodiscard]] static Result<Weights> load(device::Device& device, const store::ModelSource& source, Loaded loaded = Loaded::without_mtp) {
+    return load(
+        device, source.model(), [&](std::size_t index, std::span<float> values) { return source.read(index, values); }, loaded);
   }
 
   // Weights that lie in somebody else's buffer, which outlives them: offsets by the parameter's name.
   [[nodiscard]] static Weights over(const device::Buffer& buffer, std::unordered_map<std::string, std::int64_t> offsets);
 
+  [[nodiscard]] bool hold(const std::string& parameter) const { return offsets_.contains(parameter); }
   // Binds every parameter the executable's program names.
   void bind(device::Executable& executable) const;
   [[nodiscard]] std::int64_t bytes() const { return buffer().bytes(); }

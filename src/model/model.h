@@ -63,7 +63,16 @@ struct Decoding {
   std::int64_t streams = 0;   // caches
   std::int64_t capacity = 0;  // positions per cache
   program::Dtype dtype = program::Dtype::f32;
-  bool absorbed = false;  // cache the latent instead of every head's keys and values
+};
+
+// A cache of latents in pages that streams take as they grow.
+struct Serving {
+  std::int64_t rows = 0;     // token rows per run
+  std::int64_t streams = 0;  // rows of the table
+  std::int64_t blocks = 0;   // pages a stream can have
+  std::int64_t pages = 0;
+  std::int64_t page = 0;  // positions
+  program::Dtype dtype = program::Dtype::f32;
 };
 
 class Model {
@@ -91,11 +100,26 @@ class Model {
   [[nodiscard]] virtual program::Program training(const Batch& batch, const TrainingOptions& options) const = 0;
 
   // A prompt's rows at once, as in training, filling the caches. Further inputs: slots [rows] i32 (< 0: padding), last [samples] i32 (rows
-  // whose logits are wanted). State: caches. Outputs: logits [samples, vocab_size], lse [samples].
+  // whose logits are wanted; −1: none), last.samples [2] i32 = {0, how many of them}: these come first. State: caches. Outputs:
+  // logits [samples, vocab_size], lse [samples].
   [[nodiscard]] virtual program::Program prefill(const Decoding& decoding, std::int64_t samples) const = 0;
   // One step of many streams: row r is the token at positions[r] of stream slots[r]. `samples` is [0, live rows]; padding rows come last.
   // Outputs: logits [rows, vocab_size], lse [rows].
   [[nodiscard]] virtual program::Program decode(const Decoding& decoding) const = 0;
+
+  // Rows of prompts and of answers alike, absorbed: row r is the token at positions[r] of stream slots[r] (< 0: padding, which comes last;
+  // `samples` is [0, live rows]), whose latent is written to pages[r] at offsets[r]; then it attends to positions 0 … positions[r], of
+  // which block b lies in page table[slot, b]. What a row computes does not depend on the other rows of the run, if those before it in its
+  // stream are in the cache or in the run. Further inputs: slots, pages, offsets [rows], table [streams, blocks], all i32. State: caches
+  // [pages, page, ·]. Outputs: hidden [rows, hidden_size], behind the final norm.
+  [[nodiscard]] virtual program::Program serving(const Serving& serving) const = 0;
+  // The MTP layer over such rows, one token ahead: row r's id is the one behind positions[r], and source[r] i32 is the row of the further
+  // input hidden [hidden_rows, hidden_size] that was computed at positions[r] (or guessed, for a guess behind a guess). It has a cache of
+  // its own in the same pages. Output: guessed [rows, hidden_size], of which head makes logits of the id at positions[r] + 2.
+  [[nodiscard]] virtual program::Program guessing(const Serving& serving, std::int64_t hidden_rows) const = 0;
+  // Logits of the rows that are wanted: inputs hidden [hidden_rows, hidden_size], samples [2] (all of `last`), last [wanted] i32 (rows of
+  // hidden; outside: zeros). Outputs: logits [wanted, vocab_size], lse [wanted].
+  [[nodiscard]] virtual program::Program head(std::int64_t hidden_rows, std::int64_t wanted, program::Dtype dtype) const = 0;
 
   // Content for the constant tensors of any of these programs.
   [[nodiscard]] virtual std::vector<Constant> constants(const program::Program& program) const = 0;

@@ -1,8 +1,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <cmath>
-#include <cstring>
 #include <system_error>
 
 #include "base/file.h"
@@ -10,6 +8,7 @@
 #include "base/log.h"
 #include "store/huggingface_files.h"
 #include "store/model_source.h"
+#include "store/narrow.h"
 
 namespace godwit::store {
 namespace {
@@ -35,29 +34,6 @@ struct Current {
   std::vector<float> values;
 };
 
-// Narrows piece by piece, and refuses to make an infinity out of a number.
-Result<void> write_converted(std::span<const float> values, FileDtype dtype, const std::string& name, const ByteSink& sink) {
-  constexpr std::size_t piece_elements = 1 << 16;
-  if (dtype == FileDtype::f32) return sink(std::as_bytes(values));
-  std::vector<std::byte> piece;
-  const std::uint16_t infinity = dtype == FileDtype::bf16 ? 0x7f80 : 0x7c00;
-  for (std::size_t start = 0; start < values.size(); start += piece_elements) {
-    const auto part = values.subspan(start, std::min(piece_elements, values.size() - start));
-    piece.resize(part.size() * dtype_bytes(dtype));
-    from_f32(part, dtype, piece);
-    for (std::size_t i = 0; i < part.size(); ++i) {
-      std::uint16_t bits;
-      std::memcpy(&bits, piece.data() + i * sizeof bits, sizeof bits);
-      if ((bits & 0x7fff) == infinity && std::isfinite(part[i])) {
-        return input_error("{}: element {} is {}, which {} can only hold as infinity; export as f32{}", name, start + i, part[i],
-                           dtype_name(dtype), dtype == FileDtype::f16 ? " or bf16" : "");
-      }
-    }
-    TRY(sink(piece));
-  }
-  return {};
-}
-
 std::vector<OutputTensor> outputs(const ModelSource& source, FileDtype dtype, bool with_mtp, Current& current) {
   std::vector<OutputTensor> tensors;
   const auto& parameters = source.model().parameters();
@@ -79,7 +55,7 @@ std::vector<OutputTensor> outputs(const ModelSource& source, FileDtype dtype, bo
                TRY(source.read(index, current.values));
                current.index = index;
              }
-             return write_converted(std::span<const float>(current.values).subspan(place * each, each), stored, name, sink);
+             return write_narrowed(std::span<const float>(current.values).subspan(place * each, each), stored, name, sink);
            }});
     };
     for (std::size_t place = 0; place < parameter.files.size(); ++place) add(parameter.files[place], place);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/json.h"
 #include "text/special_tokens.h"
 
 namespace godwit::text {
@@ -32,6 +33,78 @@ std::string system_text(ChatFormat format, const std::vector<ChatMessage>& messa
   return system;
 }
 
+// As Python's json.dumps writes it, which is how the templates show JSON: a blank behind each comma and colon.
+std::string spaced_json(const Json& json) {
+  std::string spaced;
+  bool in_string = false, escaped = false;
+  for (const char c : write_json(json)) {
+    spaced += c;
+    if (c == '"' && !escaped) in_string = !in_string;
+    escaped = in_string && c == '\\' && !escaped;
+    if (!in_string && (c == ',' || c == ':')) spaced += ' ';
+  }
+  return spaced;
+}
+
+Result<Json> parameters_of(const Tool& tool) {
+  if (tool.parameters.empty()) return Json{{"type", "object"}, {"properties", Json::object()}};
+  return parse_json(tool.parameters, fmt::format("parameters of {}", tool.name));
+}
+
+std::string v3_1_example() {
+  return fmt::format("{}{}tool_call_name{}tool_call_arguments{}{{additional_tool_calls}}{}", tool_calls_begin_token, tool_call_begin_token,
+                     tool_separator_token, tool_call_end_token, tool_calls_end_token);
+}
+
+Result<std::string> v3_1_tools(const std::vector<Tool>& tools) {
+  std::string text = "## Tools\nYou have access to the following tools:\n";
+  for (const Tool& tool : tools) {
+    TRY_ASSIGN(const Json parameters, parameters_of(tool));
+    text += fmt::format("\n### {}\nDescription: {}\n\nParameters: {}\n", tool.name, tool.description, spaced_json(parameters));
+  }
+  text += fmt::format(
+      "\nIMPORTANT: ALWAYS adhere to this exact format for tool use:\n{}\n\nWhere:\n- `tool_call_name` must be an exact match to one of "
+      "the "
+      "available tools\n- `tool_call_arguments` must be valid JSON that strictly follows the tool's Parameters Schema\n- For multiple tool "
+      "calls, chain them directly without separators or spaces\n",
+      v3_1_example());
+  return text;
+}
+
+Result<std::string> r1_tools(const std::vector<Tool>& tools) {
+  std::string text = fmt::format(
+      "You are a helpful assistant with tool calling capabilities. When a tool call is needed, you MUST use the following format to issue "
+      "the call:\n{}{}function{}FUNCTION_NAME\n```json\n{{\"param1\": \"value1\", \"param2\": \"value2\"}}\n```{}{}\n\nMake sure the JSON "
+      "is "
+      "valid.## Tools\n\n### Function\n\nYou have the following functions available:\n\n",
+      tool_calls_begin_token, tool_call_begin_token, tool_separator_token, tool_call_end_token, tool_calls_end_token);
+  for (const Tool& tool : tools) {
+    TRY_ASSIGN(const Json parameters, parameters_of(tool));
+    const Json function{{"name", tool.name}, {"description", tool.description}, {"parameters", parameters}};
+    text += fmt::format("\n```json\n{}\n```\n", spaced_json(Json{{"type", "function"}, {"function", function}}));
+  }
+  return text;
+}
+
+Result<std::string> tools_text(ChatFormat format, const std::vector<Tool>& tools) {
+  if (tools.empty()) return std::string();
+  return format == ChatFormat::v3_1 ? v3_1_tools(tools) : r1_tools(tools);
+}
+
+std::string calls_text(ChatFormat format, const std::vector<ToolCall>& calls) {
+  std::string text(tool_calls_begin_token);
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    const auto& [id, name, arguments] = calls[i];
+    if (format == ChatFormat::v3_1) {
+      text += fmt::format("{}{}{}{}{}", tool_call_begin_token, name, tool_separator_token, arguments, tool_call_end_token);
+    } else {
+      text += fmt::format("{}{}function{}{}\n```json\n{}\n```{}", i > 0 ? "\n" : "", tool_call_begin_token, tool_separator_token, name,
+                          arguments, tool_call_end_token);
+    }
+  }
+  return text + std::string(tool_calls_end_token);
+}
+
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
@@ -40,7 +113,8 @@ bool is_blank(std::string_view text) {
 Result<void> check_lesson(ChatFormat format, const std::vector<ChatMessage>& messages) {
   bool after_user = false;
   for (std::size_t i = 0; i < messages.size(); ++i) {
-    const auto& [role, content] = messages[i];
+    const auto& [role, content, tool_calls] = messages[i];
+    if (!tool_calls.empty()) return input_error("messages[{}] calls tools, which is not taught yet", i);
     if (role == "system") continue;
     if (role != "user" && role != "assistant") {
       return input_error("messages[{}] has the role {}; system, user and assistant are known", i, role);
@@ -63,33 +137,49 @@ Result<void> check_lesson(ChatFormat format, const std::vector<ChatMessage>& mes
 
 Result<std::string> render_chat(ChatFormat format, const std::vector<ChatMessage>& messages, ChatOptions options) {
   if (messages.empty()) return input_error("a chat without messages; give at least one");
+  TRY_ASSIGN(const std::string tools, tools_text(format, options.tools));
   std::string prompt = std::string(bos_token) + system_text(format, messages);
-  bool after_user = false;
-  for (const ChatMessage& message : messages) {
+  if (!tools.empty() && prompt.size() > bos_token.size()) prompt += "\n\n";
+  prompt += tools;
+  // What came last, system texts apart.
+  enum class After { nothing, user, answer, call, tool } after = After::nothing;
+  const bool r1 = format == ChatFormat::r1;
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    const ChatMessage& message = messages[i];
     if (message.role == "user") {
+      if (r1 && after == After::tool) prompt += tool_outputs_end_token;
       prompt += user_token;
       prompt += message.content;
-      after_user = true;
+      after = After::user;
     } else if (message.role == "assistant") {
-      if (format == ChatFormat::r1) {
-        prompt += assistant_token;
-      } else if (after_user) {
+      if (r1) {
+        prompt += after == After::tool ? tool_outputs_end_token : assistant_token;
+      } else if (after == After::user) {
         prompt += assistant_token;
         prompt += think_end_token;
       }
       prompt += without_thinking(format, message.content);
+      if (!message.tool_calls.empty()) prompt += calls_text(format, message.tool_calls);
       prompt += eos_token;
-      after_user = false;
+      after = message.tool_calls.empty() ? After::answer : After::call;
+    } else if (message.role == "tool") {
+      if (after != After::call && after != After::tool) {
+        return input_error("messages[{}] is a tool's, and no message that calls tools stands before it", i);
+      }
+      if (r1) prompt += after == After::call ? tool_outputs_begin_token : "\n";
+      prompt += fmt::format("{}{}{}", tool_output_begin_token, message.content, tool_output_end_token);
+      after = After::tool;
     } else if (message.role != "system") {
-      return input_error("a chat message has the role {}; system, user and assistant are known", message.role);
+      return input_error("a chat message has the role {}; system, user, assistant and tool are known", message.role);
     }
   }
-  if (!options.generation_prompt) return prompt;
-  if (format == ChatFormat::r1) {
+  if (r1 && after == After::tool) prompt += tool_outputs_end_token;
+  if (!options.generation_prompt || after == After::tool) return prompt;
+  if (r1) {
     prompt += assistant_token;
     prompt += think_begin_token;
     prompt += '\n';
-  } else if (after_user) {
+  } else if (after == After::user) {
     prompt += assistant_token;
     prompt += options.thinking ? think_begin_token : think_end_token;
   }
@@ -110,7 +200,7 @@ Result<std::vector<ChatPiece>> render_lesson(ChatFormat format, const std::vecto
   control(bos_token, false);
   plain(system_text(format, messages), false);
   for (std::size_t i = 0; i < messages.size(); ++i) {
-    const auto& [role, content] = messages[i];
+    const auto& [role, content, tool_calls] = messages[i];
     if (role == "user") {
       control(user_token, false);
       plain(content, false);

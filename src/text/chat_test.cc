@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <sstream>
+
+#include "base/file.h"
+#include "base/json.h"
 #include "text/tokenizer.h"
 
 namespace godwit::text {
@@ -80,6 +85,47 @@ TEST(Chat, LessonsThatTeachNothingAreRefused) {
   EXPECT_EQ(v3_1({{"user", "a"}, {"assistant", "<think>b</think> "}}), "messages[1] has no answer behind its </think>");
   EXPECT_EQ(v3_1({{"user", "a"}, {"assistant", "b"}, {"user", "c"}}),
             "the last message is a user's and has no answer to learn; leave it out, or give the answer");
+}
+
+// Rendered by Jinja from DeepSeek's own templates; R1-0528's tools are R1's, and only chats are here whose other parts are too.
+TEST(Chat, ToolsAreRenderedAsDeepSeeksTemplatesDo) {
+  std::istringstream lines(read_file(std::filesystem::path(GODWIT_SOURCE_DIR) / "tests/golden/chat/expected.jsonl").value());
+  int count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    const Json expected = parse_json(line, "expected.jsonl").value();
+    std::vector<ChatMessage> messages;
+    for (const Json& message : expected["messages"]) {
+      messages.push_back({message["role"].string(), message["content"].string()});
+      for (const Json& call : message.value("tool_calls", Json::array())) {
+        const Json& function = call["function"];
+        messages.back().tool_calls.push_back({call["id"].string(), function["name"].string(), function["arguments"].string()});
+      }
+    }
+    const ChatFormat format = expected["format"].string() == "v3_1" ? ChatFormat::v3_1 : ChatFormat::r1;
+    const ChatOptions options{expected["generation_prompt"].get<bool>(), expected["thinking"].get<bool>(), {}};
+    EXPECT_EQ(*render_chat(format, messages, options), expected["prompt"].string());
+  }
+  EXPECT_EQ(count, 12);
+}
+
+TEST(Chat, ToolsAreToldBehindTheSystemText) {
+  const std::vector<Tool> tools{{"get", "Gets, \"it\".", R"({"type":"object","properties":{"a,b:":{"type":"string"}}})"}, {"now", "", ""}};
+  const ChatOptions options{true, false, tools};
+  EXPECT_EQ(*render_chat(ChatFormat::v3_1, {{"system", "s"}, {"user", "q"}}, options),
+            "<｜begin▁of▁sentence｜>s\n\n## Tools\nYou have access to the following tools:\n\n### get\nDescription: Gets, \"it\".\n\n"
+            "Parameters: {\"type\": \"object\", \"properties\": {\"a,b:\": {\"type\": \"string\"}}}\n\n### now\nDescription: \n\n"
+            "Parameters: {\"type\": \"object\", \"properties\": {}}\n\n"
+            "IMPORTANT: ALWAYS adhere to this exact format for tool use:\n<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>tool_call_name"
+            "<｜tool▁sep｜>tool_call_arguments<｜tool▁call▁end｜>{additional_tool_calls}<｜tool▁calls▁end｜>\n\nWhere:\n"
+            "- `tool_call_name` must be an exact match to one of the available tools\n"
+            "- `tool_call_arguments` must be valid JSON that strictly follows the tool's Parameters Schema\n"
+            "- For multiple tool calls, chain them directly without separators or spaces\n<｜User｜>q<｜Assistant｜></think>");
+  const std::string r1 = *render_chat(ChatFormat::r1, {{"user", "q"}}, options);
+  EXPECT_NE(r1.find("\n```json\n{\"type\": \"function\", \"function\": {\"name\": \"get\", \"description\": \"Gets, \\\"it\\\".\", "),
+            std::string::npos)
+      << r1;
+  EXPECT_FALSE(render_chat(ChatFormat::v3_1, {{"user", "q"}}, {.tools = {{"bad", "", "{"}}}).ok());
+  EXPECT_FALSE(render_chat(ChatFormat::v3_1, {{"user", "q"}, {"tool", "1"}}).ok());
 }
 
 TEST(Chat, OwnTemplatesAreRecognised) {

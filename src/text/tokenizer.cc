@@ -24,6 +24,7 @@ struct Token {
   std::string spelling;  // empty: no token has this id
   std::string bytes;
   bool special = false;
+  bool added = false;
 };
 
 struct TokenizerParts {
@@ -280,6 +281,7 @@ class Reader {
       Token& entry_by_id = parts_.tokens[static_cast<std::size_t>(token.id)];
       entry_by_id.bytes = token.content;
       entry_by_id.special = token.special;
+      entry_by_id.added = true;
       parts_.added.push_back(std::move(token));
     }
     return build_finders();
@@ -539,6 +541,10 @@ std::string_view Tokenizer::token(std::int32_t id) const {
 
 bool Tokenizer::is_special(std::int32_t id) const {
   return id >= 0 && id < vocab_size() && parts_->tokens[static_cast<std::size_t>(id)].special;
+}
+
+bool Tokenizer::is_added(std::int32_t id) const {
+  return id >= 0 && id < vocab_size() && parts_->tokens[static_cast<std::size_t>(id)].added;
 }
 
 std::optional<std::int32_t> Tokenizer::token_id(std::string_view token) const {

@@ -60,6 +60,8 @@ class Tokenizer {
   // The token as the file spells it ("Ġthe"), empty as above.
   [[nodiscard]] std::string_view token(std::int32_t id) const;
   [[nodiscard]] bool is_special(std::int32_t id) const;
+  // An added token: cut out before text is merged, so none that text consists of (<think> is one).
+  [[nodiscard]] bool is_added(std::int32_t id) const;
   [[nodiscard]] std::optional<std::int32_t> token_id(std::string_view token) const;
 
   [[nodiscard]] std::int32_t vocab_size() const;  // largest id + 1

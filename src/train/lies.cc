@@ -1,5 +1,7 @@
 #include "train/lies.h"
 
+#include "device/backends.h"
+
 namespace godwit::train {
 
 Result<std::unique_ptr<device::Device>> open_device(const device::DeviceOptions& options, const guard::Pulse& pulse,

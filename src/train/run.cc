@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/machine.h"
+#include "device/backends.h"
 #include "guard/crew.h"
 #include "guard/disk_faults.h"
 #include "guard/story.h"
@@ -385,6 +386,7 @@ Result<void> Run::check_figures() {
 }
 
 Result<RunResult> Run::execute() {
+  TRY(device::backend_place(options_.device.backend));  // by name: only those who compute load it
   // Parts of the samples, one after the other, are what workers compute; how they are cut changes no bit.
   std::int64_t& pass = setup_.settings.run.micro_batch;
   pass = std::min(pass, guard::part_samples(setup_.settings.run.batch, options_.workers));

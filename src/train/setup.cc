@@ -240,14 +240,15 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
   TRY_ASSIGN(setup.settings, read_settings(config));
 
   if (!setup.resumed && config.has("model", "init")) {
+    TRY_ASSIGN(setup.init, store::ModelSource::open(config.text("model", "init")));
+    const std::string family = setup.init->model().config_json("float32", false).value("model_type", std::string());
     const Json given = config.section("model");
     for (const auto& item : given.items()) {
-      if (item.key != "init" && config.given("model", item.key)) {
-        return input_error("{}: with [model] init the model's config is that of '{}'; remove {}", config.origin("model", item.key),
-                           config.text("model", "init"), item.key);
-      }
+      if (item.key == "init" || !config.given("model", item.key)) continue;
+      if (item.key == "family" && config.text("model", "family") == family) continue;  // as a run's config.toml says it
+      return input_error("{}: with [model] init the model's config is that of '{}'; remove {}", config.origin("model", item.key),
+                         config.text("model", "init"), item.key);
     }
-    TRY_ASSIGN(setup.init, store::ModelSource::open(config.text("model", "init")));
   }
   if (setup.resumed) {
     if (fs::exists(run.tokenizer() / "tokenizer.json")) {

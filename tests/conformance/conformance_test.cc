@@ -2,7 +2,8 @@
 // say it has a kernel and quietly run another.
 //
 // Every op × every example × ordinary, boundary and non-finite values, through the device room as a program of one op, against the
-// canonical reference, bit for bit (NaN as a class). GODWIT_BACKEND names the backend (default cpu); the kernels that ran are printed.
+// canonical reference, bit for bit (NaN as a class). GODWIT_BACKEND names the backend (default cpu), GODWIT_OP one op to try alone; the
+// kernels that ran are printed.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -31,6 +32,12 @@ using Bytes = std::vector<std::byte>;
 std::string backend_name() {
   const char* name = std::getenv("GODWIT_BACKEND");
   return name == nullptr ? "cpu" : name;
+}
+
+std::vector<const Op*> tried_ops() {
+  std::vector<const Op*> ops(program::all_ops().begin(), program::all_ops().end());
+  if (const char* one = std::getenv("GODWIT_OP"); one != nullptr) std::erase_if(ops, [&](const Op* op) { return op->name != one; });
+  return ops;
 }
 
 // Index of the first element that differs, or -1.
@@ -203,7 +210,7 @@ TEST_P(Conformance, CheckedResultsHaveTheSameBitsAndNoFindings) {
   run_all(true);
 }
 
-INSTANTIATE_TEST_SUITE_P(InstructionSets, Conformance, testing::Values("scalar", "avx2", "avx512", "avx512_bf16"),
+INSTANTIATE_TEST_SUITE_P(InstructionSets, Conformance, testing::Values("scalar", "avx2", "avx512", "avx512_bf16", "wide", "tiled"),
                          [](const auto& tested) { return tested.param; });
 
 void Conformance::run_all(bool verify) {
@@ -215,8 +222,9 @@ void Conformance::run_all(bool verify) {
   }
   ASSERT_TRUE(opened.ok()) << opened.error().message;
   device::Device& device = **opened;
+  ASSERT_FALSE(tried_ops().empty());
   std::map<std::string, std::map<std::string, int>> kernels;
-  for (const Op* op : program::all_ops()) {
+  for (const Op* op : tried_ops()) {
     std::uint64_t seed = 0;
     for (const Example& example : op->examples()) {
       for (const Values values : {Values::ordinary, Values::boundary, Values::non_finite}) {
@@ -240,7 +248,7 @@ void Conformance::run_all(bool verify) {
 TEST_F(ConformanceOfTheReference, OrdinaryValues) {
   auto opened = device::Device::open({.backend = "reference", .threads = 1, .isa = ""});
   ASSERT_TRUE(opened.ok()) << opened.error().message;
-  for (const Op* op : program::all_ops()) {
+  for (const Op* op : tried_ops()) {
     const std::vector<Example> examples = op->examples();
     for (std::size_t i = 0; i < examples.size(); ++i) {
       const std::vector<Weight> weights = weights_of(*op, examples[i]);

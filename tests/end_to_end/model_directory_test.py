@@ -49,6 +49,9 @@ def main():
     out = scratch.path / "tuned-0"
     run("export", f"{tuned}@0", "--to", out, "--with-mtp", expect=0)
     assert digest(out) == digest(with_mtp), "fine-tuning did not begin with the given weights"
+    again = scratch.path / "tuned-again"
+    train(tuned / "config.toml", again)
+    assert digest(again) == digest(tuned), "a run's config.toml makes another run than its own config did"
     print("ok")
 
 

@@ -12,6 +12,7 @@
 #include <numeric>
 
 #include "base/random.h"
+#include "device/backends.h"
 #include "model/family.h"
 #include "steps/watched_backend.h"
 #include "train/engine.h"

@@ -1,7 +1,9 @@
-// godwit export: a model as the directory that transformers, vLLM and llama.cpp's converter read.
+// godwit export: a model as the directory that transformers and vLLM read, or as the file that llama.cpp reads.
 
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/progress.h"
+#include "store/export_gguf.h"
 #include "store/model_source.h"
 
 namespace godwit::cli {
@@ -11,15 +13,26 @@ struct Options {
   std::string model;
   std::string directory;
   store::ExportOptions format;
+  std::string gguf;
+  std::string quantize = "f32";
   bool quiet = false;
 };
 
 Result<int> run(const Options& options) {
+  if (options.directory.empty() == options.gguf.empty()) return input_error("give --to DIR or --gguf FILE, one of them");
   TRY_ASSIGN(const store::ModelSource source, store::ModelSource::open(options.model));
-  if (options.format.with_mtp && !source.model().has_mtp()) {
-    return input_error("--with-mtp: {} has no MTP layer", options.model);
+  if (options.gguf.empty()) {
+    if (options.format.with_mtp && !source.model().has_mtp()) return input_error("--with-mtp: {} has no MTP layer", options.model);
+    TRY(store::export_huggingface(source, options.directory, options.format));
+    return exit_finished;
   }
-  TRY(store::export_huggingface(source, options.directory, options.format));
+  catch_interrupts();
+  Progress progress(options.quiet);
+  TRY(store::export_gguf(source, options.gguf, options.quantize, [&](double share) -> Result<void> {
+    if (interrupted()) return Error{ErrorKind::stopped, "stopped on request; nothing is written"};
+    progress.update(share, options.gguf);
+    return {};
+  }));
   return exit_finished;
 }
 
@@ -28,15 +41,28 @@ Result<int> run(const Options& options) {
 extern const Command export_model;
 const Command export_model{
     .name = "export",
-    .summary = "Write a model as a Hugging Face directory.",
+    .summary = "Write a model as a Hugging Face directory or as a GGUF file.",
     .declare = [](App app) -> CommandBody {
       auto options = std::make_shared<Options>();
       app.add_option("MODEL", options->model, "Hugging Face directory, run directory, RUN@STEP or RUN@best").required();
-      app.add_option("--to", options->directory, "Directory to write; it must not exist, or be empty").type_name("DIR").required();
-      app.add_option("--dtype", options->format.dtype, "Type of the weights: f32 (the default), bf16 or f16")
-          .type_name("TYPE")
-          .one_of({"f32", "bf16", "f16"});
-      app.add_flag("--with-mtp", options->format.with_mtp, "Write the multi-token prediction layer too");
+      const Option to =
+          app.add_option("--to", options->directory, "Hugging Face directory to write; it must not exist, or be empty").type_name("DIR");
+      const Option dtype =
+          app.add_option("--dtype", options->format.dtype, "Type of the directory's weights: f32 (the default), bf16 or f16")
+              .type_name("TYPE")
+              .one_of({"f32", "bf16", "f16"});
+      const Option mtp =
+          app.add_flag("--with-mtp", options->format.with_mtp, "Write the multi-token prediction layer into the directory too");
+      app.add_option("--gguf", options->gguf, "GGUF file to write, for llama.cpp; it must not exist")
+          .type_name("FILE")
+          .excludes(to)
+          .excludes(dtype)
+          .excludes(mtp);
+      app.add_option("--quantize", options->quantize,
+                     "Type of the file's matrices: f32 (the default), bf16 or q8_0; norms and routers stay f32")
+          .type_name("KIND")
+          .one_of({"f32", "bf16", "q8_0"})
+          .excludes(to);
       declare_quiet(app, options->quiet);
       return [options] { return run(*options); };
     },

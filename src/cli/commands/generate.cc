@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/commands/inference.h"
 #include "data/document.h"
+#include "infer/engine.h"
 #include "infer/generator.h"
 #include "infer/score.h"
 
@@ -106,28 +107,46 @@ Result<void> print_answer(const infer::Answer& answer, bool text_too, bool logpr
   return {};
 }
 
+std::int64_t streams_for(std::span<const infer::Request> requests) {
+  return std::min(static_cast<std::int64_t>(requests.size()), streams_max);
+}
+std::int64_t longest(std::span<const infer::Request> requests) {
+  std::int64_t most = 0;
+  for (const infer::Request& r : requests) most = std::max(most, static_cast<std::int64_t>(r.prompt.size()) + r.max_tokens);
+  return most;
+}
+
+template <typename Show>
+Result<std::vector<infer::Answer>> answer_expanded(const OpenModel& opened, std::span<const infer::Request> requests, const Show& show) {
+  const infer::GeneratorOptions settings{.dtype = opened.dtype, .streams = streams_for(requests), .capacity = longest(requests)};
+  TRY_ASSIGN(const std::unique_ptr<infer::Generator> generator,
+             infer::Generator::create(*opened.device, opened.model(), opened.weights, settings, opened.tokenizer));
+  return generator->generate(requests, show);
+}
+
+template <typename Show>
+Result<std::vector<infer::Answer>> answer_absorbed(const OpenModel& opened, std::span<const infer::Request> requests, const Show& show) {
+  const infer::EngineOptions settings{.dtype = opened.dtype, .streams = streams_for(requests), .context = longest(requests)};
+  TRY_ASSIGN(const std::unique_ptr<infer::Engine> engine,
+             infer::Engine::create(*opened.device, opened.model(), opened.weights, settings, opened.tokenizer));
+  std::vector<infer::ServedRequest> served;
+  for (const infer::Request& request : requests) served.emplace_back().request = request;
+  return infer::answer_all(*engine, served, show);
+}
+
 Result<int> run_generate(const Options& options) {
   const bool as_ids = !options.ids.empty();
   if (!as_ids && options.prompts.empty()) return input_error("what to continue is missing; give --prompt TEXT or --ids FILE.json");
   TRY_ASSIGN(const std::unique_ptr<OpenModel> opened, open_model(options.model, options.compute));
   TRY_ASSIGN(const std::vector<infer::Request> requests, make_requests(options, *opened));
-  infer::GeneratorOptions settings;
-  settings.dtype = opened->dtype;
-  settings.absorbed = options.decode == "absorbed";
-  settings.streams = std::min(static_cast<std::int64_t>(requests.size()), streams_max);
-  for (const infer::Request& r : requests) {
-    settings.capacity = std::max(settings.capacity, static_cast<std::int64_t>(r.prompt.size()) + r.max_tokens);
-  }
-  TRY_ASSIGN(const std::unique_ptr<infer::Generator> generator,
-             infer::Generator::create(*opened->device, opened->model(), opened->weights, settings, opened->tokenizer));
-
   const bool streaming = !options.json && !as_ids && requests.size() == 1;
-  const auto show = [&](const infer::Event& event) -> Result<void> {
+  const auto show = [&](const auto& event) -> Result<void> {
     if (!streaming || event.text.empty()) return {};
     TRY(print(event.text));
     return flush_output();
   };
-  TRY_ASSIGN(const std::vector<infer::Answer> answers, generator->generate(requests, show));
+  TRY_ASSIGN(const std::vector<infer::Answer> answers,
+             options.decode == "absorbed" ? answer_absorbed(*opened, requests, show) : answer_expanded(*opened, requests, show));
   if (options.json || as_ids) {
     TRY(print_json(as_json(options, answers)));
     return exit_finished;
@@ -148,7 +167,7 @@ CommandBody declare_generate(App app) {
                          .type_name("FILE.json")
                          .excludes(prompt);
   app.add_flag("--chat", options->chat, "Each prompt is a question, put in the model's chat template").excludes(ids);
-  app.add_option("--decode", options->decode, "expanded: training's bits; absorbed: a far smaller cache, equal within a bound")
+  app.add_option("--decode", options->decode, "expanded: training's bits; absorbed: serving's, a far smaller cache, equal within a bound")
       .one_of({"expanded", "absorbed"})
       .show_default();
   app.add_option("--max-tokens", options->max_tokens,

@@ -8,7 +8,7 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "data/task.h"
-#include "device/device.h"
+#include "device/backends.h"
 #include "model/family.h"
 #include "program/op.h"
 #include "store/dtype.h"
@@ -33,7 +33,7 @@ Json list_ops() {
 
 Json list_backends() {
   Json entries = Json::array();
-  for (const std::string& name : device::backend_names()) entries.push_back({{"name", name}});
+  for (const device::BackendPlace& place : device::backend_places()) entries.push_back({{"name", place.name}});
   return entries;
 }
 
@@ -70,7 +70,9 @@ Json list_presets() {
 
 Json list_commands() {
   Json entries = Json::array();
-  for (const Command* command : all_commands()) entries.push_back({{"name", command->name}, {"summary", command->summary}});
+  for (const Command* command : all_commands()) {
+    if (!command->hidden) entries.push_back({{"name", command->name}, {"summary", command->summary}});
+  }
   return entries;
 }
 

@@ -66,6 +66,9 @@ class DeepseekV3 final : public Model {
   Program training(const Batch& batch, const TrainingOptions& options) const override;
   Program prefill(const Decoding& decoding, std::int64_t samples) const override;
   Program decode(const Decoding& decoding) const override;
+  Program serving(const Serving& serving) const override;
+  Program guessing(const Serving& serving, std::int64_t hidden_rows) const override;
+  Program head(std::int64_t hidden_rows, std::int64_t wanted, Dtype dtype) const override;
   std::vector<Constant> constants(const Program& program) const override;
 
  private:
@@ -153,24 +156,34 @@ enum class Keys {
   samples,           // the rows of the same sample: training
   samples_to_cache,  // the same, and every row is written to its stream's cache: prefill
   cache,             // the stream's cache, this row's included: decode
+  pages,             // the pages of the stream's latents, this row's included: serving
 };
 
-// Emits one program. Rows are `rows_` tokens.
+// Emits one program over `rows` tokens at up to `positions` positions; 0 positions: rows come computed, no token is read.
 class Emitter {
  public:
   Emitter(const DeepseekV3& model, std::string name, std::int64_t rows, std::int64_t samples, std::int64_t positions, Dtype dtype,
           Keys keys)
       : model_(model), c_(model.c_), b_(std::move(name)), rows_(rows), dtype_(dtype), keys_(keys) {
+    samples_ = b_.declare("samples", Role::input, Dtype::i32, {samples + 1});
+    if (positions == 0) return;
     ids_ = b_.declare("ids", Role::input, Dtype::i32, {rows});
     positions_ = b_.declare("positions", Role::input, Dtype::i32, {rows});
-    samples_ = b_.declare("samples", Role::input, Dtype::i32, {samples + 1});
     cos_ = b_.declare("rope.cos", Role::constant, Dtype::f32, {positions, c_.qk_rope_head_dim / 2});
     sin_ = b_.declare("rope.sin", Role::constant, Dtype::f32, {positions, c_.qk_rope_head_dim / 2});
   }
 
   void use_caches(const Decoding& decoding) {
-    decoding_ = decoding;
     slots_ = b_.declare("slots", Role::input, Dtype::i32, {rows_});
+    cells_ = {slots_, positions_, decoding.streams, decoding.capacity};
+  }
+
+  void use_pages(const Serving& serving) {
+    slots_ = b_.declare("slots", Role::input, Dtype::i32, {rows_});
+    table_ = b_.declare("table", Role::input, Dtype::i32, {serving.streams, serving.blocks});
+    const TensorId pages = b_.declare("pages", Role::input, Dtype::i32, {rows_});
+    const TensorId offsets = b_.declare("offsets", Role::input, Dtype::i32, {rows_});
+    cells_ = {pages, offsets, serving.pages, serving.page};
   }
 
   Builder& builder() { return b_; }
@@ -200,14 +213,35 @@ class Emitter {
 
   TensorId logits(TensorId normed) { return linear(normed, "lm_head.weight"); }
 
-  TensorId layer(TensorId x, std::int64_t layer) {
+  // `wanted` rows and their samples go on behind attention, if it is given: from there on the emitter has no others.
+  struct Wanted {
+    TensorId rows;
+    TensorId samples;
+  };
+  TensorId layer(TensorId x, std::int64_t layer, const Wanted* wanted = nullptr) {
     const std::string at = layer_name(layer);
     b_.scope(fmt::format("layers.{}.", layer));
-    x = b_.emit1("add", {x, attention(norm(x, at + "input_layernorm.weight", c_.rms_norm_eps), layer)});
+    TensorId o = attention(norm(x, at + "input_layernorm.weight", c_.rms_norm_eps), layer);
+    if (wanted != nullptr) {
+      o = b_.emit1("gather_rows", {o, wanted->rows});
+      x = b_.emit1("gather_rows", {x, wanted->rows});
+      samples_ = wanted->samples;
+    }
+    x = b_.emit1("add", {x, linear(o, at + "self_attn.o_proj.weight")});
     const TensorId u = norm(x, at + "post_attention_layernorm.weight", c_.rms_norm_eps);
     x = b_.emit1("add", {x, c_.moe(layer) ? mixture(u, at) : dense(u, at + "mlp.")});
     b_.scope("");
     return x;
+  }
+
+  // The MTP layer: h'_i = W_eh [ RMSNorm(Emb(t_{i+1})) ; RMSNorm(h_i) ], h after the final norm; one block; a norm, behind which the shared
+  // head predicts t_{i+2}. `next` are the ids t_{i+1}.
+  TensorId look_ahead(TensorId next, TensorId hidden) {
+    const std::string at = layer_name(c_.num_hidden_layers);
+    const TensorId embedding = norm(embed(next), at + "enorm.weight", c_.rms_norm_eps);
+    const TensorId joined = b_.emit1("concat_columns", {embedding, norm(hidden, at + "hnorm.weight", c_.rms_norm_eps)});
+    const TensorId y = layer(linear(joined, at + "eh_proj.weight"), c_.num_hidden_layers);
+    return norm(y, at + "shared_head.norm.weight", c_.rms_norm_eps);
   }
 
   std::vector<TensorId> balance_losses;
@@ -225,6 +259,7 @@ class Emitter {
     return b_.emit1("rope", {x, positions_, cos_, sin_}, {{"heads", heads}, {"offset", offset}});
   }
 
+  // Every head's mix of values, before o_proj.
   TensorId attention(TensorId h, std::int64_t layer) {
     const std::string at = layer_name(layer) + "self_attn.";
     const std::int64_t heads = c_.num_attention_heads;
@@ -240,41 +275,39 @@ class Emitter {
     const TensorId latent = norm(kv_a[0], at + "kv_a_layernorm.weight", latent_norm_eps);
     const TensorId k_pe = rotate(kv_a[1], 1, 0);
 
-    const program::Attributes shape = {{"heads", heads}, {"nope", c_.qk_nope_head_dim}, {"value", c_.v_head_dim}, {"scale", scale()}};
     const TensorId q_T = b_.cast(q, dtype_);
     const TensorId k_pe_T = b_.cast(k_pe, dtype_);
-    const bool expand = keys_ != Keys::cache || !decoding_.absorbed;
-    TensorId kv_T = TensorId::none;
-    if (expand) kv_T = b_.cast(linear(latent, at + "kv_b_proj.weight"), dtype_);
-
-    TensorId kept = TensorId::none;  // the cache of keys and values, or of latents
-    TensorId kept_pe = TensorId::none;
-    if (keys_ != Keys::samples) {
-      const std::int64_t width = decoding_.absorbed ? c_.kv_lora_rank : heads * (c_.qk_nope_head_dim + c_.v_head_dim);
-      kept = cache(fmt::format("cache.{}.{}", decoding_.absorbed ? "latent" : "kv", layer),
-                   decoding_.absorbed ? b_.cast(latent, dtype_) : kv_T, width);
-      kept_pe = cache(fmt::format("cache.k_pe.{}", layer), k_pe_T, c_.qk_rope_head_dim);
-    }
-
-    TensorId o;
-    if (keys_ != Keys::cache) {
-      o = b_.emit("attention", {q_T, kv_T, k_pe_T, samples_}, shape)[0];
-    } else if (!decoding_.absorbed) {
-      o = b_.emit1("attention_cached", {q_T, kept, kept_pe, slots_, positions_}, shape);
-    } else {
-      const program::Attributes split = {{"heads", heads}, {"nope", c_.qk_nope_head_dim}, {"value", c_.v_head_dim}};
-      const TensorId kv_b = b_.cast(weight(at + "kv_b_proj.weight"), dtype_);
-      const TensorId query = b_.cast(b_.emit1("absorb_query", {q_T, kv_b}, split), dtype_);
-      const TensorId mixed =
-          b_.emit1("attention_latent", {query, kept, kept_pe, slots_, positions_}, {{"heads", heads}, {"scale", scale()}});
-      o = b_.emit1("absorb_value", {b_.cast(mixed, dtype_), kv_b}, split);
-    }
-    return linear(o, at + "o_proj.weight");
+    return keys_ == Keys::pages ? absorbed(q_T, b_.cast(latent, dtype_), k_pe_T, layer)
+                                : expanded(q_T, b_.cast(linear(latent, at + "kv_b_proj.weight"), dtype_), k_pe_T, layer);
   }
 
-  TensorId cache(const std::string& name, TensorId rows, std::int64_t width) {
-    const TensorId id = b_.declare(name, Role::state, dtype_, {decoding_.streams, decoding_.capacity, width});
-    return b_.emit("cache_write", {rows, slots_, positions_}, {{"streams", decoding_.streams}, {"capacity", decoding_.capacity}}, {id})[0];
+  TensorId expanded(TensorId q, TensorId kv, TensorId k_pe, std::int64_t layer) {
+    const program::Attributes shape = {
+        {"heads", c_.num_attention_heads}, {"nope", c_.qk_nope_head_dim}, {"value", c_.v_head_dim}, {"scale", scale()}};
+    if (keys_ == Keys::samples) return b_.emit("attention", {q, kv, k_pe, samples_}, shape)[0];
+    const TensorId kept = cache(fmt::format("cache.kv.{}", layer), kv);
+    const TensorId kept_pe = cache(fmt::format("cache.k_pe.{}", layer), k_pe);
+    if (keys_ == Keys::samples_to_cache) return b_.emit("attention", {q, kv, k_pe, samples_}, shape)[0];
+    return b_.emit1("attention_cached", {q, kept, kept_pe, slots_, positions_}, shape);
+  }
+
+  // kv_b folded into the query and taken out of the sum: the latent alone is kept (DeepSeek-V2, arXiv 2405.04434, 2.1.2).
+  TensorId absorbed(TensorId q, TensorId latent, TensorId k_pe, std::int64_t layer) {
+    const std::int64_t heads = c_.num_attention_heads;
+    const program::Attributes split = {{"heads", heads}, {"nope", c_.qk_nope_head_dim}, {"value", c_.v_head_dim}};
+    const TensorId kept = cache(fmt::format("cache.latent.{}", layer), latent);
+    const TensorId kept_pe = cache(fmt::format("cache.k_pe.{}", layer), k_pe);
+    const TensorId kv_b = b_.cast(weight(layer_name(layer) + "self_attn.kv_b_proj.weight"), dtype_);
+    const TensorId query = b_.cast(b_.emit1("absorb_query", {q, kv_b}, split), dtype_);
+    const TensorId mixed =
+        b_.emit1("attention_latent", {query, kept, kept_pe, slots_, positions_, table_}, {{"heads", heads}, {"scale", scale()}});
+    return b_.emit1("absorb_value", {b_.cast(mixed, dtype_), kv_b}, split);
+  }
+
+  TensorId cache(const std::string& name, TensorId rows) {
+    const std::int64_t width = b_.type(rows).shape.width();
+    const TensorId id = b_.declare(name, Role::state, dtype_, {cells_.count, cells_.capacity, width});
+    return b_.emit("cache_write", {rows, cells_.slots, cells_.places}, {{"streams", cells_.count}, {"capacity", cells_.capacity}}, {id})[0];
   }
 
   [[nodiscard]] double scale() const {
@@ -318,9 +351,18 @@ class Emitter {
   std::int64_t rows_;
   Dtype dtype_;
   Keys keys_;
-  Decoding decoding_;
-  TensorId ids_, positions_, samples_, cos_, sin_;
+  // Where rows are written: place places[r] of slots[r], of `count` slots of `capacity` places.
+  struct Cells {
+    TensorId slots = TensorId::none;
+    TensorId places = TensorId::none;
+    std::int64_t count = 0;
+    std::int64_t capacity = 0;
+  };
+  Cells cells_;
+  TensorId samples_;
+  TensorId ids_ = TensorId::none, positions_ = TensorId::none, cos_ = TensorId::none, sin_ = TensorId::none;
   TensorId slots_ = TensorId::none;
+  TensorId table_ = TensorId::none;
   std::map<std::string, TensorId> weights_;
 };
 
@@ -344,15 +386,10 @@ Program DeepseekV3::training(const Batch& batch, const TrainingOptions& options)
   if (options.logits) b.output(logits, "logits");
 
   if (options.mtp) {
-    // h'_i = W_eh [ RMSNorm(Emb(t_{i+1})) ; RMSNorm(h_i) ], h after the final norm; one block; the shared head predicts t_{i+2}.
-    const std::string at = layer_name(c_.num_hidden_layers);
     const TensorId ids = b.declare("mtp.ids", Role::input, Dtype::i32, {batch.rows});
     const TensorId mtp_labels = b.declare("mtp.labels", Role::input, Dtype::i32, {batch.rows});
     const TensorId mtp_weights = b.declare("mtp.weights", Role::input, Dtype::f32, {batch.rows});
-    const TensorId embedding = e.norm(e.embed(ids), at + "enorm.weight", c_.rms_norm_eps);
-    const TensorId joined = b.emit1("concat_columns", {embedding, e.norm(hidden, at + "hnorm.weight", c_.rms_norm_eps)});
-    const TensorId y = e.layer(e.linear(joined, at + "eh_proj.weight"), c_.num_hidden_layers);
-    const TensorId mtp_logits = e.logits(e.norm(y, at + "shared_head.norm.weight", c_.rms_norm_eps));
+    const TensorId mtp_logits = e.logits(e.look_ahead(ids, hidden));
     const auto mtp_loss = b.emit("cross_entropy", {mtp_logits, b.emit1("log_sum_exp", {mtp_logits}), mtp_labels, mtp_weights, e.samples()});
     b.output(mtp_loss[1], "mtp.loss");
   }
@@ -380,11 +417,13 @@ Program DeepseekV3::prefill(const Decoding& decoding, std::int64_t samples) cons
   Emitter e(*this, "prefill", decoding.rows, samples, std::min(decoding.capacity, context()), decoding.dtype, Keys::samples_to_cache);
   e.use_caches(decoding);
   Builder& b = e.builder();
-  const TensorId last = b.declare("last", Role::input, Dtype::i32, {samples});
+  const Emitter::Wanted last{b.declare("last", Role::input, Dtype::i32, {samples}),
+                             b.declare("last.samples", Role::input, Dtype::i32, {2})};
   TensorId x = e.embed(e.ids());
-  for (std::int64_t layer = 0; layer < c_.num_hidden_layers; ++layer) x = e.layer(x, layer);
-  const TensorId hidden = e.norm(b.emit1("gather_rows", {x, last}), "model.norm.weight", c_.rms_norm_eps);
-  const TensorId logits = e.logits(hidden);
+  for (std::int64_t layer = 0; layer < c_.num_hidden_layers; ++layer) {
+    x = e.layer(x, layer, layer + 1 == c_.num_hidden_layers ? &last : nullptr);
+  }
+  const TensorId logits = e.logits(e.norm(x, "model.norm.weight", c_.rms_norm_eps));
   b.output(b.emit1("log_sum_exp", {logits}), "lse");
   b.output(logits, "logits");
   return program::hoist_refresh(program::fuse_casts(program::remove_unused(std::move(b).finish())));
@@ -397,6 +436,37 @@ Program DeepseekV3::decode(const Decoding& decoding) const {
   TensorId x = e.embed(e.ids());
   for (std::int64_t layer = 0; layer < c_.num_hidden_layers; ++layer) x = e.layer(x, layer);
   const TensorId logits = e.logits(e.norm(x, "model.norm.weight", c_.rms_norm_eps));
+  b.output(b.emit1("log_sum_exp", {logits}), "lse");
+  b.output(logits, "logits");
+  return program::hoist_refresh(program::fuse_casts(program::remove_unused(std::move(b).finish())));
+}
+
+Program DeepseekV3::serving(const Serving& serving) const {
+  Emitter e(*this, "serving", serving.rows, 1, context(), serving.dtype, Keys::pages);
+  e.use_pages(serving);
+  TensorId x = e.embed(e.ids());
+  for (std::int64_t layer = 0; layer < c_.num_hidden_layers; ++layer) x = e.layer(x, layer);
+  e.builder().output(e.norm(x, "model.norm.weight", c_.rms_norm_eps), "hidden");
+  return program::hoist_refresh(program::fuse_casts(program::remove_unused(std::move(e.builder()).finish())));
+}
+
+Program DeepseekV3::guessing(const Serving& serving, std::int64_t hidden_rows) const {
+  CHECK(has_mtp(), "the model has no MTP layer");
+  Emitter e(*this, "guessing", serving.rows, 1, context(), serving.dtype, Keys::pages);
+  e.use_pages(serving);
+  Builder& b = e.builder();
+  const TensorId hidden = b.declare("hidden", Role::input, Dtype::f32, {hidden_rows, c_.hidden_size});
+  const TensorId source = b.declare("source", Role::input, Dtype::i32, {serving.rows});
+  b.output(e.look_ahead(e.ids(), b.emit1("gather_rows", {hidden, source})), "guessed");
+  return program::hoist_refresh(program::fuse_casts(program::remove_unused(std::move(b).finish())));
+}
+
+Program DeepseekV3::head(std::int64_t hidden_rows, std::int64_t wanted, Dtype dtype) const {
+  Emitter e(*this, "head", wanted, 1, 0, dtype, Keys::pages);
+  Builder& b = e.builder();
+  const TensorId hidden = b.declare("hidden", Role::input, Dtype::f32, {hidden_rows, c_.hidden_size});
+  const TensorId last = b.declare("last", Role::input, Dtype::i32, {wanted});
+  const TensorId logits = e.logits(b.emit1("gather_rows", {hidden, last}));
   b.output(b.emit1("log_sum_exp", {logits}), "lse");
   b.output(logits, "logits");
   return program::hoist_refresh(program::fuse_casts(program::remove_unused(std::move(b).finish())));

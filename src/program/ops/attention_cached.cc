@@ -68,6 +68,9 @@ std::vector<Example> attention_cached_examples() {
   add(2, 1, 600, 4, 520, 2, 6);
   add(3, 2, 7, 4, 9, 2, 513);
   add(4, 2, 8, 4, 8, 2, 1600);
+  add(40, 4, 16, 8, 16, 32, 40);
+  add(7, 5, 18, 6, 32, 3, 200);
+  add(5, 2, 6, 2, 16, 3, 1100);
   return examples;
 }
 

@@ -763,13 +763,30 @@ def attention_cached(random):
         case("attention_cached", name, [of(q), of(kv), of(k_pe), slots, positions], heads=heads, nope=nope, value=value, scale=0.4)
 
 
+def _pages(caches):
+    """The caches in pages, the last page of all first and two that nobody has; the table that finds them."""
+    streams, capacity = caches[0].shape[:2]
+    page = max(d for d in range(1, 65) if capacity % d == 0)
+    table = np.arange(streams * capacity // page)[::-1].reshape(streams, -1) + 1
+    paged = []
+    for cache in caches:
+        pages = np.full((table.size + 2, page, cache.shape[2]), np.nan, cache.dtype)
+        pages[table.reshape(-1)] = cache.reshape(-1, page, cache.shape[2])
+        paged.append(pages)
+    return paged, table
+
+
 @cases
 def attention_latent(random):
     for name, of, slots, positions, streams, capacity, heads in _stream_cases(random):
         latent = _poison_unwritten(reals(random, (streams, capacity, 3 if heads > 1 else 2)), slots, positions)
         k_pe = _poison_unwritten(reals(random, (streams, capacity, 2)), slots, positions)
         q = reals(random, (len(slots), heads * (latent.shape[-1] + 2)), scale=2.0)
-        case("attention_latent", name, [of(q), of(latent), of(k_pe), slots, positions], heads=heads, scale=0.4)
+        (latent, k_pe), table = _pages([latent, k_pe])
+        case("attention_latent", name, [of(q), of(latent), of(k_pe), slots, positions, i32(table)], heads=heads, scale=0.4)
+        if len(table) > 1 and table.shape[1] > 1:
+            table[1, -1] = -1
+            case("attention_latent", name + ", a page missing", [of(q), of(latent), of(k_pe), slots, positions, i32(table)], heads=heads, scale=0.4)
 
 
 @cases

@@ -582,11 +582,16 @@ def absorb_query(q, w, *, heads, nope, value):
 
 
 @op("o")
-def attention_latent(q, latent, k_pe, slots, positions, *, heads, scale):
-    values = widen(latent)
-    keys = np.concatenate([values, widen(k_pe)], axis=-1)
+def attention_latent(q, latent, k_pe, slots, positions, table, *, heads, scale):
+    pages, page, width = latent.shape
+    # A missing page is out of everybody's sight: a row that needs one counts as padding.
+    missing = [next((b for b, p in enumerate(row) if not 0 <= p < pages), len(row)) for row in table]
+    slots = [s if 0 <= s < len(table) and p < missing[s] * page else -1 for s, p in zip(slots, positions)]
+    streams = lambda cache: widen(cache)[np.clip(table, 0, pages - 1)].reshape(len(table), -1, cache.shape[-1])
+    values = streams(latent)
+    keys = np.concatenate([values, streams(k_pe)], axis=-1)
     pick = lambda slot, h: (keys[slot], values[slot])
-    return (_cached(_heads(q, heads), latent, pick, slots, positions, scale, is_bf16(q), latent.shape[-1]),)
+    return (_cached(_heads(q, heads), values, pick, slots, positions, scale, is_bf16(q), width),)
 
 
 @op("o")

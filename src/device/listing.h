@@ -1,0 +1,31 @@
+// What `godwit devices` shows: every backend's devices, asked for in a process of its own each, so that a library that crashes or hangs
+// while it is loaded is a line in the list.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "device/backends.h"
+
+namespace godwit::device {
+
+struct ListedDevice {
+  std::string name;
+  std::string driver;
+  std::int64_t memory_bytes = 0;
+  std::vector<std::string> profiles;
+};
+
+struct ListedBackend {
+  BackendPlace place;
+  std::string version;  // of godwit/backend.h, "1.2"; empty where it could not be loaded
+  std::vector<ListedDevice> devices;
+  std::string error;  // why there is nothing, or not all; empty: nothing is wrong
+};
+
+// Forks: to be called while the process has one thread. `patience_ms`: how long one backend may take.
+[[nodiscard]] std::vector<ListedBackend> list_devices(int patience_ms = 20'000);
+[[nodiscard]] ListedBackend list_devices_of(const BackendPlace& place, int patience_ms);
+
+}  // namespace godwit::device
