@@ -12,21 +12,53 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
+#include <cstdlib>
 #include <cstring>
 
 namespace godwit::guard {
 
 namespace {
 
-// Every file may be read (drivers, maps of /proc), none written, made, removed or executed.
-bool forbid_writing_files() {
+constexpr std::uint64_t making_files = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+                                       LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+                                       LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |
+                                       LANDLOCK_ACCESS_FS_MAKE_SYM;
+
+// Where a driver may write: what is not there is not needed.
+std::vector<std::string> driver_directories() {
+  std::vector<std::string> directories = {"/dev", "/tmp"};
+  for (const char* variable : {"GODWIT_CACHE_DIR", "XDG_CACHE_HOME", "TMPDIR"}) {
+    if (const char* value = std::getenv(variable); value != nullptr) directories.emplace_back(value);
+  }
+  if (const char* home = std::getenv("HOME"); home != nullptr) directories.push_back(std::string(home) + "/.cache");
+  return directories;
+}
+
+// Every file may be read (drivers, maps of /proc), none written, made, removed or executed, but for what a driver does.
+bool forbid_writing_files(bool driver) {
   landlock_ruleset_attr attributes{};
-  attributes.handled_access_fs = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
-                                 LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR |
-                                 LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
-                                 LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
-  const int rules = static_cast<int>(syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0));
+  // A driver renames what it has compiled from one directory of its cache to another. That can be allowed only where the kernel lets it be
+  // handled (Linux 5.19); without, it is forbidden.
+  std::uint64_t making = making_files | (driver ? LANDLOCK_ACCESS_FS_REFER : 0);
+  const auto make_rules = [&] {
+    attributes.handled_access_fs = making | (driver ? 0 : LANDLOCK_ACCESS_FS_EXECUTE);
+    return static_cast<int>(syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0));
+  };
+  int rules = make_rules();
+  if (rules < 0 && driver) {
+    making = making_files;
+    rules = make_rules();
+  }
   if (rules < 0) return false;
+  for (const std::string& directory : driver ? driver_directories() : std::vector<std::string>()) {
+    landlock_path_beneath_attr below{};
+    below.allowed_access = making;
+    below.parent_fd = open(directory.c_str(), O_PATH | O_CLOEXEC);
+    if (below.parent_fd < 0) continue;
+    (void)syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &below, 0);
+    close(below.parent_fd);
+  }
   const bool done = syscall(SYS_landlock_restrict_self, rules, 0) == 0;
   close(rules);
   return done;
@@ -41,13 +73,13 @@ void put(const char* path, const std::string& text) {
 
 }  // namespace
 
-std::vector<std::string> confine_early() {
+std::vector<std::string> confine_early(bool driver) {
   std::vector<std::string> missing;
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
     missing.push_back(fmt::format("network namespace: {}", std::strerror(errno)));
   }
-  if (!forbid_writing_files()) missing.push_back(fmt::format("landlock: {}", std::strerror(errno)));
+  if (!forbid_writing_files(driver)) missing.push_back(fmt::format("landlock: {}", std::strerror(errno)));
   return missing;
 }
 

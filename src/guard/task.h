@@ -158,6 +158,8 @@ class Task {
   [[nodiscard]] virtual std::unique_ptr<KeeperTask> keeper(int threads) = 0;
   // `trusted`: on the CPU backend, whatever the task's own is.
   [[nodiscard]] virtual std::unique_ptr<WorkerTask> worker(int number, int threads, bool trusted) = 0;
+  // Whether such a worker's backend is a library found at run time, which may bring a vendor's driver.
+  [[nodiscard]] virtual bool loads_driver(bool /*trusted*/) const { return false; }
 };
 
 }  // namespace godwit::guard

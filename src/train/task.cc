@@ -1,5 +1,6 @@
 #include "train/task.h"
 
+#include "device/backends.h"
 #include "train/area.h"
 #include "train/keeper.h"
 #include "train/worker.h"
@@ -45,6 +46,12 @@ std::unique_ptr<guard::WorkerTask> TrainingTask::worker(int, int threads, bool t
   options.threads = threads;
   if (trusted) options.backend = "cpu";
   return std::make_unique<TrainingWorker>(*this, options);
+}
+
+bool TrainingTask::loads_driver(bool trusted) const {
+  if (trusted) return false;
+  const Result<device::BackendPlace> place = device::backend_place(device_.backend);
+  return place.ok() && !place->library.empty();
 }
 
 }  // namespace godwit::train

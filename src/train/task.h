@@ -26,6 +26,7 @@ class TrainingTask : public guard::Task {
   [[nodiscard]] std::uint64_t step(std::byte* state) const override { return layout_.scalars(state).step; }
   [[nodiscard]] std::unique_ptr<guard::KeeperTask> keeper(int threads) override;
   [[nodiscard]] std::unique_ptr<guard::WorkerTask> worker(int number, int threads, bool trusted) override;
+  [[nodiscard]] bool loads_driver(bool trusted) const override;
 
   [[nodiscard]] const Programs& programs() const { return programs_; }
   // A proposal of so many samples as it lies in a slot: a node, then the records of roll-outs.
