@@ -209,7 +209,7 @@ std::vector<GgufTensor> deepseek2_tensors(const ModelSource& source, GgufType ty
       });
       continue;
     }
-    const auto* found = std::find_if(layer_names.begin(), layer_names.end(), [&](const auto& pair) { return pair.first == part; });
+    const auto* found = std::find_if(layer_names.begin(), layer_names.end(), [&wanted = part](const auto& pair) { return pair.first == wanted; });
     CHECK(found != layer_names.end(), "{} has no name in GGUF", parameter.name);
     add(block + std::string(found->second), shape, read);
   }
