@@ -41,6 +41,10 @@ struct Constant {
   std::vector<float> values;
 };
 
+// How the matrices that programs multiply by are held: in the compute dtype, or in blocks of 8 bits (the op mxint8). Either way embedding,
+// norms and routers are f32.
+enum class WeightFormat : std::uint8_t { dtype, q8 };
+
 // Programs over `rows` token rows in at most `samples` samples. All of them have the inputs
 //   ids, positions [rows] i32     samples [samples+1] i32
 // and state tensors named after the parameters.
@@ -48,6 +52,7 @@ struct Batch {
   std::int64_t rows = 0;
   std::int64_t samples = 0;
   program::Dtype dtype = program::Dtype::f32;
+  WeightFormat weights = WeightFormat::dtype;  // q8: without gradients
 };
 
 struct TrainingOptions {
@@ -64,6 +69,7 @@ struct Decoding {
   std::int64_t capacity = 0;  // positions per cache
   program::Dtype dtype = program::Dtype::f32;
   bool absorbed = false;  // cache the latent instead of every head's keys and values
+  WeightFormat weights = WeightFormat::dtype;
 };
 
 class Model {

@@ -48,11 +48,12 @@ Result<std::vector<Asked>> ask(device::Device& device, const model::Model& model
     asked.push_back(std::move(one));
   }
   if (longest + options.max_tokens > model.context()) {
-    return input_error("the longest prompt has {} tokens; with {} new ones that is more than the model's context of {}: ask for fewer", longest,
-                       options.max_tokens, model.context());
+    return input_error("the longest prompt has {} tokens; with {} new ones that is more than the model's context of {}: ask for fewer",
+                       longest, options.max_tokens, model.context());
   }
   infer::GeneratorOptions settings;
   settings.dtype = options.dtype;
+  settings.weights = options.weights;
   settings.streams = std::min(options.streams, std::max<std::int64_t>(static_cast<std::int64_t>(requests.size()), 1));
   settings.capacity = longest + options.max_tokens;
   settings.programs = 24;

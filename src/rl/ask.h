@@ -21,7 +21,8 @@ struct AskOptions {
   std::int64_t max_tokens = 256;
   std::uint64_t seed = 0;
   program::Dtype dtype = program::Dtype::f32;
-  std::int64_t streams = 512;  // at once
+  model::WeightFormat weights = model::WeightFormat::dtype;
+  std::int64_t streams = 512;                               // at once
   std::function<Result<void>(double share)> progress = {};  // its error ends the whole
 };
 
@@ -44,13 +45,13 @@ struct Interval {
 };
 struct AskedFigures {
   std::int64_t problems = 0, tries = 0;
-  double accuracy = 0;        // share of right answers, over all tries (avg@k)
-  Interval interval;          // of the accuracy, 95 %: Wilson's for one try each, else by the spread over problems
-  double pass = 0;            // share of problems with a right try (pass@k)
-  double consensus = 0;       // share whose most frequent answer is right, the earliest of equals (cons@k)
-  double length_mean = 0;     // tokens of thinking
-  double well_formed = 0;     // share of tries
-  double cut = 0;             // share of tries that ran into max_tokens
+  double accuracy = 0;     // share of right answers, over all tries (avg@k)
+  Interval interval;       // of the accuracy, 95 %: Wilson's for one try each, else by the spread over problems
+  double pass = 0;         // share of problems with a right try (pass@k)
+  double consensus = 0;    // share whose most frequent answer is right, the earliest of equals (cons@k)
+  double length_mean = 0;  // tokens of thinking
+  double well_formed = 0;  // share of tries
+  double cut = 0;          // share of tries that ran into max_tokens
 };
 [[nodiscard]] AskedFigures figures_of(const std::vector<Asked>& asked);
 

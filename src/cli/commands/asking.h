@@ -70,6 +70,7 @@ inline Result<AskedModel> ask_model(const AskingOptions& options, const ComputeO
   ask.max_tokens = options.max_tokens;
   ask.seed = options.seed;
   ask.dtype = opened.dtype;
+  ask.weights = opened.format;
   ask.progress = [&](double share) -> Result<void> {
     if (interrupted()) return Error{ErrorKind::stopped, stopped};
     progress.update(share, options.task);

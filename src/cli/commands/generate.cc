@@ -118,6 +118,7 @@ Result<int> run_generate(const Options& options) {
   TRY_ASSIGN(const std::vector<infer::Request> requests, make_requests(options, *opened));
   infer::GeneratorOptions settings;
   settings.dtype = opened->dtype;
+  settings.weights = opened->format;
   settings.absorbed = options.decode == "absorbed";
   settings.streams = std::min(static_cast<std::int64_t>(requests.size()), streams_max);
   for (const infer::Request& r : requests) {
@@ -173,6 +174,7 @@ CommandBody declare_generate(App app) {
   app.add_option("--seed", options->seed, "The same seed gives the same answers").type_name("N").show_default();
   app.add_flag("--logprobs", options->logprobs, "Also the log-probability of every new token");
   app.add_flag("--json", options->json, "Print one JSON document: prompt, text, ids, logprobs, finish of every answer");
+  declare_weights(app, options->compute);
   declare_compute(app, options->compute);
   return [options] { return run_generate(*options); };
 }

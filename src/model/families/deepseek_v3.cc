@@ -159,8 +159,8 @@ enum class Keys {
 class Emitter {
  public:
   Emitter(const DeepseekV3& model, std::string name, std::int64_t rows, std::int64_t samples, std::int64_t positions, Dtype dtype,
-          Keys keys)
-      : model_(model), c_(model.c_), b_(std::move(name)), rows_(rows), dtype_(dtype), keys_(keys) {
+          WeightFormat format, Keys keys)
+      : model_(model), c_(model.c_), b_(std::move(name)), rows_(rows), dtype_(dtype), format_(format), keys_(keys) {
     ids_ = b_.declare("ids", Role::input, Dtype::i32, {rows});
     positions_ = b_.declare("positions", Role::input, Dtype::i32, {rows});
     samples_ = b_.declare("samples", Role::input, Dtype::i32, {samples + 1});
@@ -187,14 +187,21 @@ class Emitter {
     return id;
   }
 
+  // A matrix as operands are multiplied by it.
+  TensorId matrix(const std::string& name) {
+    if (format_ == WeightFormat::dtype) return b_.cast(weight(name), dtype_);
+    const auto known = held_.find(name);
+    if (known != held_.end()) return known->second;
+    const std::int64_t to = dtype_ == Dtype::bf16 ? 1 : 0;
+    return held_.emplace(name, b_.emit1("mxint8", {weight(name)}, {{"to", to}})).first->second;
+  }
+
   TensorId norm(TensorId x, const std::string& name, double eps) {
     return b_.emit("rms_norm", {x, weight(name), samples_}, {{"eps", eps}})[0];
   }
 
   // x · wᵀ with operands in the compute dtype.
-  TensorId linear(TensorId x, const std::string& name) {
-    return b_.emit1("linear", {b_.cast(x, dtype_), b_.cast(weight(name), dtype_), samples_});
-  }
+  TensorId linear(TensorId x, const std::string& name) { return b_.emit1("linear", {b_.cast(x, dtype_), matrix(name), samples_}); }
 
   TensorId embed(TensorId ids) { return b_.emit1("embedding", {weight("model.embed_tokens.weight"), ids, samples_}); }
 
@@ -263,7 +270,7 @@ class Emitter {
       o = b_.emit1("attention_cached", {q_T, kept, kept_pe, slots_, positions_}, shape);
     } else {
       const program::Attributes split = {{"heads", heads}, {"nope", c_.qk_nope_head_dim}, {"value", c_.v_head_dim}};
-      const TensorId kv_b = b_.cast(weight(at + "kv_b_proj.weight"), dtype_);
+      const TensorId kv_b = matrix(at + "kv_b_proj.weight");
       const TensorId query = b_.cast(b_.emit1("absorb_query", {q_T, kv_b}, split), dtype_);
       const TensorId mixed =
           b_.emit1("attention_latent", {query, kept, kept_pe, slots_, positions_}, {{"heads", heads}, {"scale", scale()}});
@@ -304,7 +311,7 @@ class Emitter {
 
     const TensorId rows = b_.emit1("dispatch", {b_.cast(u, dtype_), slot_of_row, row_of_slot}, {{"top_k", top_k}});
     const auto grouped = [&](TensorId x, const std::string& name) {
-      return b_.emit1("grouped_linear", {b_.cast(x, dtype_), b_.cast(weight(at + "experts." + name), dtype_), offsets});
+      return b_.emit1("grouped_linear", {b_.cast(x, dtype_), matrix(at + "experts." + name), offsets});
     };
     const TensorId hidden = b_.emit1("swiglu", {grouped(rows, "gate_proj.weight"), grouped(rows, "up_proj.weight")});
     const TensorId mixed = b_.emit1("combine", {grouped(hidden, "down_proj.weight"), route[1], row_of_slot, slot_of_row});
@@ -317,17 +324,20 @@ class Emitter {
   Builder b_;
   std::int64_t rows_;
   Dtype dtype_;
+  WeightFormat format_;
   Keys keys_;
   Decoding decoding_;
   TensorId ids_, positions_, samples_, cos_, sin_;
   TensorId slots_ = TensorId::none;
   std::map<std::string, TensorId> weights_;
+  std::map<std::string, TensorId> held_;  // in blocks of 8 bits
 };
 
 Program DeepseekV3::training(const Batch& batch, const TrainingOptions& options) const {
   CHECK(!options.mtp || has_mtp(), "the model has no MTP layer");
+  CHECK(!options.gradients || batch.weights == WeightFormat::dtype, "weights in blocks of 8 bits have no gradient");
   Emitter e(*this, options.gradients ? "training" : "evaluation", batch.rows, batch.samples, std::min(batch.rows, context()), batch.dtype,
-            Keys::samples);
+            batch.weights, Keys::samples);
   Builder& b = e.builder();
   const TensorId labels = b.declare("labels", Role::input, Dtype::i32, {batch.rows});
   const TensorId weights = b.declare("weights", Role::input, Dtype::f32, {batch.rows});
@@ -377,7 +387,8 @@ Program DeepseekV3::training(const Batch& batch, const TrainingOptions& options)
 }
 
 Program DeepseekV3::prefill(const Decoding& decoding, std::int64_t samples) const {
-  Emitter e(*this, "prefill", decoding.rows, samples, std::min(decoding.capacity, context()), decoding.dtype, Keys::samples_to_cache);
+  Emitter e(*this, "prefill", decoding.rows, samples, std::min(decoding.capacity, context()), decoding.dtype, decoding.weights,
+            Keys::samples_to_cache);
   e.use_caches(decoding);
   Builder& b = e.builder();
   const TensorId last = b.declare("last", Role::input, Dtype::i32, {samples});
@@ -391,7 +402,7 @@ Program DeepseekV3::prefill(const Decoding& decoding, std::int64_t samples) cons
 }
 
 Program DeepseekV3::decode(const Decoding& decoding) const {
-  Emitter e(*this, "decode", decoding.rows, 1, std::min(decoding.capacity, context()), decoding.dtype, Keys::cache);
+  Emitter e(*this, "decode", decoding.rows, 1, std::min(decoding.capacity, context()), decoding.dtype, decoding.weights, Keys::cache);
   e.use_caches(decoding);
   Builder& b = e.builder();
   TensorId x = e.embed(e.ids());
