@@ -28,8 +28,11 @@ void use_packed(Products& p, const View& operand, bool packed, const float* data
 }
 
 void pack_weight(const Products& p, const View& operand, const View& source, Pool& pool, std::byte* to) {
-  with_chain(operand,
-             [&](auto chain) { pack_weight<decltype(chain)>(p, operand.bf16() && !source.bf16(), pool, reinterpret_cast<float*>(to)); });
+  with_chain(operand, [&](auto chain) {
+    auto* floats = reinterpret_cast<float*>(to);
+    p.b_blocks ? pack_weight_as_blocks<decltype(chain)>(p, pool, floats)
+               : pack_weight<decltype(chain)>(p, operand.bf16() && !source.bf16(), pool, floats);
+  });
 }
 
 std::int64_t gradients_workspace(const Gradients& p, const View& operand, int threads) {

@@ -62,6 +62,7 @@ Products products_of(const Call& call) {
   Products p = of(call);
   p.verify = call.verify;
   p.inspection = call.inspection;
+  p.b_blocks = call.weight_blocks;
   use_packed(p, call.in[0], call.weight_packed, reinterpret_cast<const float*>(call.packed));
   return p;
 }
@@ -84,6 +85,7 @@ template <Products (*of)(const Call&)>
 std::int64_t packed_bytes_of(const Call& call) {
   Products p = of(call);
   p.verify = call.verify;
+  p.b_blocks = call.weight_blocks;
   return packed_bytes_of(p, call.in[0]);
 }
 template <Products (*of)(const Call&)>
@@ -91,6 +93,7 @@ void pack_weight(const Call& call, std::byte* to) {
   Products p = of(call);
   p.verify = call.verify;
   p.inspection = call.inspection;
+  p.b_blocks = call.weight_blocks;
   pack_weight(p, call.in[0], call.in[1], *call.pool, to);
 }
 template <Gradients (*of)(const Call&)>

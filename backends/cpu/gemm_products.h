@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "gemm_blocks.h"
 #include "gemm_check.h"
 #include "gemm_few.h"
 #include "gemm_rows.h"
@@ -29,6 +30,7 @@ struct Products {
   Groups rows;
   bool b_packed = false;          // b comes packed, all groups' panels, and `b` itself is not read:
   const float* packed = nullptr;  // here
+  bool b_blocks = false;          // as blocks of 8 bits (gemm_blocks.h), where it comes packed
   bool verify = false;
   bool b_checked = false;         // the vectors B is checked with (WeightChecks) were made with its packing:
   const float* checks = nullptr;  // here
@@ -144,7 +146,7 @@ struct ProductsScratch {
   ProductsScratch(Carve& carve, const ProductsPlan& plan, const Products& p, int threads)
       : first_block(carve.take<std::int64_t>(p.count + 1)),
         packed(p.b_packed ? p.packed : carve.take<float>(plan.in_place ? 0 : plan.panels_at_once * plan.panel_floats)),
-        panel_floats(p.b_packed || plan.in_place ? 0 : plan.panel_floats),
+        panel_floats((p.b_packed && !p.b_blocks) || plan.in_place ? 0 : plan.panel_floats),
         own_floats((panel_floats + (plan.convert_rows ? plan.blocks.rows * plan.steps : 0) + 15) / 16 * 16),
         own(carve.take<float>(own_floats * threads)),
         unrounded(carve.take<float>(p.c_bf16 ? plan.blocks.rows * right_columns * threads : 0)),
@@ -363,8 +365,11 @@ class ProductsRound {
     const bool few = !p_.b_packed && all_rows.count() <= few_rows;
     Block at{g, rows, a, first_panel, inspected() && p_.c_bf16 ? scratch_.unrounded + thread * plan_.blocks.rows * right_columns : nullptr};
     const std::int64_t end = std::min(first_panel + per_block, panels.end);
-    for (std::int64_t panel = first_panel; panel < end; ++panel) {
-      if (few) {
+    std::int64_t made = 1;
+    for (std::int64_t panel = first_panel; panel < end; panel += made) {
+      if (p_.b_blocks) {
+        made = multiply_held(at, {panel, end}, own);
+      } else if (few) {
         multiply_unpacked(at, columns_of(panel));
       } else if (shared(g)) {
         // In place a panel's rows lie too far apart to be fetched ahead by the machine; a group's later blocks find them in a cache.
@@ -447,6 +452,34 @@ class ProductsRound {
     }
   }
 
+  [[nodiscard]] const std::byte* blocks_of(std::int64_t g, std::int64_t panel) const {
+    return reinterpret_cast<const std::byte*>(scratch_.packed) + (g * plan_.panels + panel) * blocks_bytes(p_.k);
+  }
+  // By blocks of 8 bits, and how many panels that was: as many rows as a tile has turn them in registers, more have a panel made for them.
+  [[nodiscard]] std::int64_t multiply_held(const Block& block, Range panels, float* own) const {
+    const auto rows = static_cast<int>(std::min<std::int64_t>(block.rows.count(), tile_rows + 1));
+    if (rows > tile_rows) {
+      unpack_blocks<Chain>(blocks_of(block.group, panels.begin), plan_.steps, own);
+      multiply_panel(block, columns_of(panels.begin), {own, panel_width}, {});
+      return 1;
+    }
+    // What is looked at is looked at panel by panel.
+    const auto together = inspected() ? 1 : static_cast<int>(std::min<std::int64_t>(panels.count(), panels_together(rows)));
+    const Range columns{columns_of(panels.begin).begin, columns_of(panels.begin + together - 1).end};
+    const TileShape shape{rows, together * tile_vectors};
+    const Rows left = rows_of(block.a, 0, rows);
+    const MultiplyBlocks kernel = multiply_blocks_of<Chain>(rows, together);
+    const Output c = output(block, block.rows.begin, rows, columns);
+    Tree tree(shape);
+    const auto sum = [&] {
+      sum_segments<Chain>(tree, 0, p_.k, &c, [&](std::int64_t first, std::int64_t steps, const Target& target) {
+        kernel(left, first, blocks_of(block.group, panels.begin), blocks_bytes(p_.k), steps, target);
+      });
+    };
+    aim_ == nullptr ? sum() : sum_and_strike(block, block.rows, columns, c, sum);
+    return together;
+  }
+
   void multiply_unpacked(const Block& block, Range columns) const {
     const TileShape shape{static_cast<int>(block.rows.count()), few_vectors};
     const Rows left = rows_of(block.a, 0, shape.rows);
@@ -472,6 +505,11 @@ class ProductsRound {
       return operand_at<Operand>(b_of(g).row(down ? k : column), down ? column : k);
     }
     const std::int64_t panel = column / panel_width;
+    if (p_.b_blocks) {
+      const std::byte* held = blocks_of(g, panel) + k / mxint8::block_length * block_bytes + column % panel_width;
+      const auto number = static_cast<std::int8_t>(held[(1 + row_of_index<Chain>(k, p_.k)) * panel_width]);
+      return static_cast<double>(number) * mxint8::Block::scale_of(static_cast<std::uint8_t>(*held));
+    }
     const std::int64_t width = round_up(columns_of(panel).count(), lanes);
     const std::int64_t step = Chain::indices_per_step == 2 ? k / 2 : index_of<Chain>(k, p_.k);
     const auto word = std::bit_cast<std::uint32_t>(packed_panel(g * plan_.panels + panel)[step * width + column % panel_width]);
@@ -557,9 +595,11 @@ void products(const Products& p, Pool& pool, std::byte* workspace) {
   if (checked) check.end(pool);
 }
 
-// b as `products` packs it, all groups' panels one after another: [groups][panels][steps][panel_width]. None if it is read in place.
+// b as `products` packs it, all groups' panels one after another: [groups][panels][steps][panel_width], or panels of blocks. None if it is
+// read in place.
 template <typename Chain>
 std::int64_t packed_floats(const Products& p) {
+  if (p.b_blocks) return round_up(p.count * pieces(p.n, panel_width) * blocks_bytes(p.k) / 4, lanes);
   if (reads_in_place<Chain>(p)) return 0;
   return p.count * pieces(p.n, panel_width) * steps_of<Chain>(p.k) * panel_width;
 }
@@ -624,6 +664,47 @@ void pack_weight(const Products& p, bool round, Pool& pool, float* to) {
     pack({reinterpret_cast<const std::byte*>(rounded), stride * 2}, indices.count(), {0, columns.count()}, {0, range.count()},
          panel_to + range.begin * pieces(columns.count(), lanes) * lanes);
     weigh({reinterpret_cast<const std::byte*>(rounded), stride * 2});
+  });
+  if (p.verify) {
+    pool.each(checks.groups * checks.spans, [&](std::int64_t i, int) { join_panels(checks, base, i / checks.spans, i % checks.spans); });
+  }
+}
+
+// The same as blocks of 8 bits; `source` is f32, its indices along memory.
+template <typename Chain>
+void pack_weight_as_blocks(const Products& p, Pool& pool, float* to) {
+  using Operand = typename Chain::Operand;
+  const std::int64_t panels = pieces(p.n, panel_width);
+  constexpr std::int64_t most = 512;  // indices at once
+  const std::int64_t parts = std::max<std::int64_t>(pieces(p.k, most), 1);
+  const WeightChecks checks = weight_checks(p);
+  float* base = to + packed_floats<Chain>(p);
+  if (p.verify) draw_vector(p.inspection->draw(0), checks.draws(), base);
+  pool.each(p.count * panels * parts, [&](std::int64_t item, int) {
+    const std::int64_t group = item / parts / panels;
+    const std::int64_t panel = item / parts % panels;
+    const Range columns{panel * panel_width, std::min((panel + 1) * panel_width, p.n)};
+    const Range indices{item % parts * most, std::min((item % parts + 1) * most, p.k)};
+    const Range blocks{indices.begin / mxint8::block_length, pieces(indices.end, mxint8::block_length)};
+    std::byte* panel_to = reinterpret_cast<std::byte*>(to) + (group * panels + panel) * blocks_bytes(p.k);
+    alignas(64) Operand values[panel_width * most];
+    pack_blocks<Chain>({p.b.data + group * p.b_group, p.b.stride}, p.k, columns, blocks, panel_to,
+                       [&](std::int64_t column, std::int64_t index, std::int64_t count, const mxint8::Block& block) {
+                         if (!p.verify) return;
+                         Operand* row = values + column * most + index - indices.begin;
+                         for (std::int64_t i = 0; i < count; ++i) {
+                           const float value = block.value(i);
+                           if constexpr (sizeof(Operand) == 2) {
+                             row[i] = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(value) >> 16);
+                           } else {
+                             row[i] = value;
+                           }
+                         }
+                       });
+    if (p.verify) {
+      weigh_panel<Operand>(checks, base, {reinterpret_cast<const std::byte*>(values), most * static_cast<std::int64_t>(sizeof(Operand))},
+                           false, group, panel, columns.count(), indices.begin, indices.count());
+    }
   });
   if (p.verify) {
     pool.each(checks.groups * checks.spans, [&](std::int64_t i, int) { join_panels(checks, base, i / checks.spans, i % checks.spans); });

@@ -48,6 +48,7 @@ struct Call {
   std::byte* workspace = nullptr;     // at least workspace(call) bytes, 64-byte aligned, undefined content; shared by all ops of a device
   bool weight_packed = false;         // in[1] comes in the kernel's own layout (Kernel::pack) and is not read itself:
   const std::byte* packed = nullptr;  // here, in run
+  bool weight_blocks = false;         // that layout holds it as blocks of 8 bits (Kernel::takes_blocks)
   bool verify = false;                // results are checked while they are made: known before the run
   const Inspection* inspection = nullptr;  // in run and pack; null where results are neither checked nor spoilt
 
@@ -76,10 +77,12 @@ struct Kernel {
   // bf16: packing rounds.
   std::int64_t (*packed_bytes)(const Call& call) = nullptr;
   void (*pack)(const Call& call, std::byte* to) = nullptr;
+  // `pack` can hold in[1] as blocks of 8 bits where it is the result of mxint8: it is then given what that was made of, f32.
+  bool takes_blocks = false;
   // Equal for calls whose in[1], if the same tensor, is packed alike.
   const char* layout = nullptr;
-  // How a device that checks knows that results are right (checked_run.h): the op is run twice and must give the same bits; the kernel looks
-  // itself, by `Call::inspection`; or not at all (results are not the op's alone).
+  // How a device that checks knows that results are right (checked_run.h): the op is run twice and must give the same bits; the kernel
+  // looks itself, by `Call::inspection`; or not at all (results are not the op's alone).
   enum class Proof : std::uint8_t { twice, own, none };
   Proof proof = Proof::twice;
   // Bit k: the k-th input goes by rows, as every output does: rows [i, j) of the outputs (by their first axis) are made of rows [i, j) of

@@ -23,21 +23,26 @@ std::vector<bool> steady_tensors(const godwit_program& program) {
   return steady;
 }
 
-// The refresh op that rounds f32 to this tensor, or -1.
-std::int32_t rounding_of(const godwit_program& program, std::int32_t tensor) {
+// The refresh op that rounds f32 to this tensor, if there is one that a packing can do itself.
+struct Rounding {
+  std::int32_t op = -1;
+  bool blocks = false;  // to blocks of 8 bits
+};
+Rounding rounding_of(const godwit_program& program, std::int32_t tensor, const Kernel& kernel) {
   for (std::int32_t i = 0; i < program.refresh_count; ++i) {
     const godwit_op& op = program.ops[i];
-    const bool makes = std::strcmp(op.name, "cast") == 0 && op.outputs[0] == tensor;
-    if (makes && program.tensors[tensor].dtype == GODWIT_BF16 && program.tensors[op.inputs[0]].dtype == GODWIT_F32) return i;
+    if (op.outputs[0] != tensor || program.tensors[op.inputs[0]].dtype != GODWIT_F32) continue;
+    if (std::strcmp(op.name, "mxint8") == 0 && kernel.takes_blocks) return {i, true};
+    if (std::strcmp(op.name, "cast") == 0 && program.tensors[tensor].dtype == GODWIT_BF16) return {i, false};
   }
-  return -1;
+  return {};
 }
 
 // What two packings must have in common to be one: the memory, its shape, the layout, and what the kernel is told.
 std::string key_of(const Packing& packing, const Step& step, const void* source) {
   std::string key = std::to_string(reinterpret_cast<std::uintptr_t>(source)) + ' ' + step.kernel->layout;
   const View& weight = step.views[weight_input];
-  key += ' ' + std::to_string(packing.source_view.dtype) + std::to_string(weight.dtype);
+  key += ' ' + std::to_string(packing.source_view.dtype) + std::to_string(weight.dtype) + (step.weight_blocks ? " blocks" : "");
   for (int axis = 0; axis < weight.rank; ++axis) key += ' ' + std::to_string(weight.shape[axis]);
   for (const godwit_attribute& attribute : step.attributes) {
     key +=
@@ -81,27 +86,29 @@ std::vector<Packing> plan_packings(const godwit_program& program, std::span<Step
     if (step.kernel->pack == nullptr) continue;
     const std::int32_t weight = step.tensors[weight_input];
     if (!steady[static_cast<std::size_t>(weight)]) continue;
-    const std::int32_t rounding = rounding_of(program, weight);
+    const Rounding rounding = rounding_of(program, weight, *step.kernel);
     auto packing = std::ranges::find_if(packings, [&](const Packing& known) {
       return known.weight == weight && std::strcmp(steps[known.steps[0]].kernel->layout, step.kernel->layout) == 0;
     });
     if (packing == packings.end()) {
       Packing fresh;
       fresh.weight = weight;
-      fresh.source = rounding < 0 ? weight : program.ops[rounding].inputs[0];
+      fresh.source = rounding.op < 0 ? weight : program.ops[rounding.op].inputs[0];
       fresh.source_view = view_of(program.tensors[fresh.source]);
       Call call;
       call.in = std::span(step.views).first(step.input_count);
       call.out = std::span(step.views).subspan(step.input_count);
       call.attributes = step.attributes;
       call.verify = step.verify;
+      call.weight_blocks = rounding.blocks;
       fresh.bytes = step.kernel->packed_bytes(call);
       if (fresh.bytes == 0) continue;
       packing = packings.insert(packings.end(), std::move(fresh));
     }
     packing->steps.push_back(i);
     step.weight_packed = true;
-    if (rounding >= 0 && --uses[static_cast<std::size_t>(weight)] == 0) steps[static_cast<std::size_t>(rounding)].unneeded = true;
+    step.weight_blocks = rounding.blocks;
+    if (rounding.op >= 0 && --uses[static_cast<std::size_t>(weight)] == 0) steps[static_cast<std::size_t>(rounding.op)].unneeded = true;
   }
   return packings;
 }

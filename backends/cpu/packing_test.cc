@@ -61,6 +61,21 @@ TEST(PlanPackings, ARoundedWeightIsPackedFromItsStateAndTheCopyLeftOut) {
   EXPECT_TRUE(example.steps[1].weight_packed);
 }
 
+TEST(PlanPackings, AWeightInBlocksIsPackedAsBlocksByWhomThatServes) {
+  Example example;
+  example.nodes[0].op = "mxint8";
+  example.nodes.push_back({"linear_backward_input", {Example::dy, Example::w16}, {Example::dx}});
+  const auto packings = example.plan();
+  ASSERT_EQ(packings.size(), 2u);
+  EXPECT_EQ(packings[0].source, Example::w);
+  EXPECT_TRUE(example.steps[1].weight_blocks);
+  EXPECT_LT(packings[0].bytes, 2 * 16 * 64 * 4);  // a panel or two of 32 numbers and their scales
+  // The other's layout has no blocks: it is packed from the rounded copy, which is therefore made.
+  EXPECT_EQ(packings[1].source, Example::w16);
+  EXPECT_FALSE(example.steps[2].weight_blocks);
+  EXPECT_FALSE(example.steps[0].unneeded);
+}
+
 TEST(PlanPackings, ACopyThatOthersReadIsMade) {
   Example example;
   example.nodes.push_back({"cast", {Example::w16}, {Example::z}});

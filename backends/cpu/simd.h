@@ -164,6 +164,12 @@ inline F32 to_f32(I32 a) {
 inline I32 truncate(F32 a) {
   return {_mm512_cvttps_epi32(a.v)};
 }  // |a| < 2^31
+inline I32 loadi8(const std::int8_t* p) {
+  return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+inline I32 loadu8(const std::uint8_t* p) {
+  return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
 // Sixteen bf16, widened.
 inline F32 load_bf16(const std::uint16_t* p) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16))};
@@ -320,6 +326,14 @@ inline F32 to_f32(I32 x) {
 }
 inline I32 truncate(F32 x) {
   return {_mm256_cvttps_epi32(x.a), _mm256_cvttps_epi32(x.b)};
+}
+inline I32 loadi8(const std::int8_t* p) {
+  return {_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))),
+          _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 8)))};
+}
+inline I32 loadu8(const std::uint8_t* p) {
+  return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))),
+          _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 8)))};
 }
 inline F32 load_bf16(const std::uint16_t* p) {
   const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
@@ -507,6 +521,16 @@ inline F32 to_f32(I32 a) {
 inline I32 truncate(F32 a) {
   I32 r;
   GODWIT_LANES(i) r.v[i] = a.v[i] > -2147483648.0f && a.v[i] < 2147483648.0f ? static_cast<std::int32_t>(a.v[i]) : INT32_MIN;
+  return r;
+}
+inline I32 loadi8(const std::int8_t* p) {
+  I32 r;
+  GODWIT_LANES(i) r.v[i] = p[i];
+  return r;
+}
+inline I32 loadu8(const std::uint8_t* p) {
+  I32 r;
+  GODWIT_LANES(i) r.v[i] = p[i];
   return r;
 }
 inline F32 load_bf16(const std::uint16_t* p) {

@@ -39,6 +39,7 @@ Call Step::call(Pool& pool, std::byte* workspace) const {
   call.workspace = workspace;
   call.weight_packed = weight_packed;
   call.packed = packed;
+  call.weight_blocks = weight_blocks;
   call.verify = verify;
   return call;
 }

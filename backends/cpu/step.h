@@ -21,6 +21,7 @@ struct Step {
   std::vector<godwit_attribute> attributes;
   bool weight_packed = false;         // its weight comes in the kernel's own layout:
   const std::byte* packed = nullptr;  // here, once that was made
+  bool weight_blocks = false;         // as blocks of 8 bits
   bool verify = false;                // its device checks results
   std::vector<bool> last_use;         // of the inputs: made in the same program, and read here for the last time
   std::vector<bool> for_host;         // of the outputs: no temporary

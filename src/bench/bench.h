@@ -15,14 +15,16 @@
 #include "bench/ceilings.h"
 #include "bench/report.h"
 #include "device/device.h"
+#include "model/model.h"
 
 namespace godwit::bench {
 
 struct Options {
   device::DeviceOptions device;
-  std::string job;    // of a bench's `jobs`; empty: all of them
-  std::string dtype;  // "f32", "bf16"; empty: what the bench is stated for
-  int rounds = 1;     // of whole jobs, which take turns; the best counts, as it does for the ceilings: whatever else runs only takes away
+  std::string job;                                           // of a bench's `jobs`; empty: all of them
+  std::string dtype;                                         // "f32", "bf16"; empty: what the bench is stated for
+  model::WeightFormat weights = model::WeightFormat::dtype;  // of the bench decode
+  int rounds = 1;  // of whole jobs, which take turns; the best counts, as it does for the ceilings: whatever else runs only takes away
   std::string verify = "off";  // "off", "inline": whether the ops of the bench ops are checked while they are timed
   int minutes = 0;             // of faults, for the bench storm; 0: what its job is stated for
   std::function<void(const std::string&)> say = [](const std::string&) {};  // one line of progress

@@ -62,10 +62,13 @@ TEST(Flops, ADecodeStepReadsEveryWeightOnceAndEveryStreamsCache) {
   EXPECT_EQ(decode_flops(small(), 50), 2 * (small_layers + 200) + 2 * 2 * 50 * 2 * (6 + 6 + 2));
   EXPECT_EQ(expanded_decode_flops(small(), 50), 2 * (small_layers + 200) + 2 * 2 * 50 * 2 * (3 + 2 + 4));
   const double router = 4 * 10, cache = 2 * 50 * (6 + 2);
-  EXPECT_DOUBLE_EQ(decode_bytes(small(), 1, 50), 2 * (small_layers - router + 200 + cache) + 4 * router);
+  EXPECT_DOUBLE_EQ(decode_bytes(small(), model::WeightFormat::dtype, 1, 50), 2 * (small_layers - router + 200 + cache) + 4 * router);
+  EXPECT_DOUBLE_EQ(decode_bytes(small(), model::WeightFormat::q8, 1, 50),
+                   33.0 / 32 * (small_layers - router + 200) + 2 * cache + 4 * router);
   // Two rows use 4 · (1 − ½²) = 3 of the 4 experts; very many use all.
-  EXPECT_DOUBLE_EQ(decode_bytes(small(), 2, 50), 2 * (small_layers - router + 240 + 200 + 2 * cache) + 4 * router);
-  EXPECT_DOUBLE_EQ(decode_bytes(small(), 64, 0), 2 * (small_layers - router + 2 * 240 + 200) + 4 * router);
+  EXPECT_DOUBLE_EQ(decode_bytes(small(), model::WeightFormat::dtype, 2, 50),
+                   2 * (small_layers - router + 240 + 200 + 2 * cache) + 4 * router);
+  EXPECT_DOUBLE_EQ(decode_bytes(small(), model::WeightFormat::dtype, 64, 0), 2 * (small_layers - router + 2 * 240 + 200) + 4 * router);
 }
 
 TEST(Flops, ThePresetsBenchesAreStatedFor) {

@@ -55,8 +55,8 @@ void fill_random(const model::Model& model, std::size_t index, std::span<float> 
   }
 }
 
-Result<std::unique_ptr<DecodeModel>> DecodeModel::open(std::string_view preset, const device::DeviceOptions& options,
-                                                       program::Dtype dtype) {
+Result<std::unique_ptr<DecodeModel>> DecodeModel::open(std::string_view preset, const device::DeviceOptions& options, program::Dtype dtype,
+                                                       model::WeightFormat format) {
   TRY_ASSIGN(auto device, device::Device::open(options));
   TRY_ASSIGN(auto model, model::model_from_config(*model::find_family("deepseek_v3", "bench").value()->preset(preset), preset));
   TRY_ASSIGN(infer::Weights weights, infer::Weights::load(*device, *model, [&](std::size_t index, std::span<float> values) -> Result<void> {
@@ -66,6 +66,7 @@ Result<std::unique_ptr<DecodeModel>> DecodeModel::open(std::string_view preset, 
   auto opened = std::unique_ptr<DecodeModel>(new DecodeModel(std::move(device), std::move(model), std::move(weights)));
   opened->config_ = preset_config(preset);
   opened->dtype_ = dtype;
+  opened->format_ = format;
   opened->profile_ = options.profile;
   return opened;
 }
@@ -82,8 +83,11 @@ Result<DecodeModel::Figures> DecodeModel::decode(Context& context, std::int64_t 
 Result<DecodeModel::Figures> DecodeModel::measure(Context& context, const Job& job) {
   context.options().say(job.name);
   const bool prefill = job.max_tokens == 1;
-  const infer::EngineOptions options{
-      .dtype = dtype_, .streams = job.streams, .context = job.prompt + job.max_tokens, .rows = prefill ? job.prompt : 512};
+  const infer::EngineOptions options{.dtype = dtype_,
+                                     .weights = format_,
+                                     .streams = job.streams,
+                                     .context = job.prompt + job.max_tokens,
+                                     .rows = prefill ? job.prompt : 512};
   TRY_ASSIGN(const auto engine, infer::Engine::create(*device_, *model_, weights_, options, std::nullopt));
   std::uint64_t ticket = 0;
   const auto submit = [&](std::int64_t count) -> Result<void> {

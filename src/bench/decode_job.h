@@ -23,7 +23,7 @@ void fill_random(const model::Model& model, std::size_t index, std::span<float> 
 class DecodeModel {
  public:
   [[nodiscard]] static Result<std::unique_ptr<DecodeModel>> open(std::string_view preset, const device::DeviceOptions& device,
-                                                                 program::Dtype dtype);
+                                                                 program::Dtype dtype, model::WeightFormat format);
 
   [[nodiscard]] const model::DeepseekV3Config& config() const { return config_; }
 
@@ -56,6 +56,7 @@ class DecodeModel {
   infer::Weights weights_;
   model::DeepseekV3Config config_;
   program::Dtype dtype_ = program::Dtype::f32;
+  model::WeightFormat format_ = model::WeightFormat::dtype;
   bool profile_ = false;
 };
 

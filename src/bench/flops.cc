@@ -72,8 +72,8 @@ double expanded_decode_flops(const DeepseekV3Config& c, std::int64_t depth) {
   return static_cast<double>(2 * (layer_parameters(c) + head_parameters(c)) + attention);
 }
 
-double decode_bytes(const DeepseekV3Config& c, std::int64_t streams, std::int64_t depth) {
-  constexpr double bf16 = 2, f32 = 4;
+double decode_bytes(const DeepseekV3Config& c, model::WeightFormat format, std::int64_t streams, std::int64_t depth) {
+  constexpr double bf16 = 2, f32 = 4, block = 33.0 / 32;  // 32 numbers and their scale
   const auto experts = static_cast<double>(c.n_routed_experts);
   const auto used = static_cast<double>(c.num_experts_per_tok);
   const auto rows = static_cast<double>(streams);
@@ -85,7 +85,8 @@ double decode_bytes(const DeepseekV3Config& c, std::int64_t streams, std::int64_
                          moe * (touched + static_cast<double>(c.n_shared_experts)) * static_cast<double>(expert_parameters(c)) +
                          static_cast<double>(head_parameters(c));
   const double cache = rows * layers * static_cast<double>(depth * (c.kv_lora_rank + c.qk_rope_head_dim));
-  return bf16 * (weights + cache) + f32 * moe * static_cast<double>(router_parameters(c));
+  return (format == model::WeightFormat::q8 ? block : bf16) * weights + bf16 * cache +
+         f32 * moe * static_cast<double>(router_parameters(c));
 }
 
 }  // namespace godwit::bench

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "model/deepseek_v3_config.h"
+#include "model/model.h"
 
 namespace godwit::bench {
 
@@ -30,8 +31,10 @@ inline constexpr const char* training_formula =
 // The same, expanded: attention is layers · 2 · depth · heads · (nope + rope + value).
 [[nodiscard]] double expanded_decode_flops(const model::DeepseekV3Config& config, std::int64_t depth);
 
-// What one decode step must read from memory: the weights its rows use as bf16 (the router's and its like as f32), once for all rows, and
-// each stream's latent cache up to its depth. With n rows, experts · (1 − (1 − used/experts)ⁿ) experts of a layer are expected to be used.
-[[nodiscard]] double decode_bytes(const model::DeepseekV3Config& config, std::int64_t streams, std::int64_t depth);
+// What one decode step must read from memory: the weights its rows use as bf16, or in blocks of 8 bits (the router's and its like as f32),
+// once for all rows, and each stream's latent cache up to its depth. With n rows, experts · (1 − (1 − used/experts)ⁿ) experts of a layer
+// are expected to be used.
+[[nodiscard]] double decode_bytes(const model::DeepseekV3Config& config, model::WeightFormat format, std::int64_t streams,
+                                  std::int64_t depth);
 
 }  // namespace godwit::bench

@@ -89,6 +89,12 @@ void declare_compute(App app, ComputeOptions& options, bool with_dtype) {
   declare_quiet(app, options.quiet);
 }
 
+void declare_weights(App app, ComputeOptions& options) {
+  app.add_option("--weights", options.weights, "How matrices are held: dtype (the default: as --dtype says) or q8, blocks of 8 bits")
+      .type_name("FORMAT")
+      .one_of({"dtype", "q8"});
+}
+
 device::DeviceOptions device_options(const ComputeOptions& options) {
   return {.backend = options.backend, .threads = options.threads > 0 ? options.threads : machine().cores, .isa = options.isa};
 }
@@ -101,6 +107,10 @@ program::Dtype compute_dtype(const ComputeOptions& options, std::string_view oth
   const std::string_view name = options.dtype.empty() ? otherwise : std::string_view(options.dtype);
   CHECK(name == "f32" || name == "bf16", "{} is no dtype to compute in", name);
   return name == "bf16" ? program::Dtype::bf16 : program::Dtype::f32;
+}
+
+model::WeightFormat weight_format(const ComputeOptions& options) {
+  return options.weights == "q8" ? model::WeightFormat::q8 : model::WeightFormat::dtype;
 }
 
 void catch_interrupts() {

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "cli/app.h"
 #include "device/device.h"
+#include "model/model.h"
 #include "program/tensor.h"
 
 namespace godwit::cli {
@@ -38,17 +39,22 @@ struct ComputeOptions {
   int threads = 0;  // 0: not given; all cores this process may use
   std::string isa;  // empty: the best there is
   std::string backend = "cpu";
-  std::string dtype;  // "f32", "bf16"; empty: not given
+  std::string dtype;              // "f32", "bf16"; empty: not given
+  std::string weights = "dtype";  // or "q8"
   bool quiet = false;
 };
 
 // --threads, --isa, --backend, --dtype, --quiet. `with_dtype` is false where the run's config says it.
 void declare_compute(App app, ComputeOptions& options, bool with_dtype = true);
+// --weights, for what computes without gradients.
+void declare_weights(App app, ComputeOptions& options);
 // With the default for threads filled in.
 [[nodiscard]] device::DeviceOptions device_options(const ComputeOptions& options);
 [[nodiscard]] Result<std::unique_ptr<device::Device>> open_device(const ComputeOptions& options);
 // --dtype, or `otherwise` ("f32", "bf16": ModelSource::dtype()).
 [[nodiscard]] program::Dtype compute_dtype(const ComputeOptions& options, std::string_view otherwise);
+
+[[nodiscard]] model::WeightFormat weight_format(const ComputeOptions& options);
 
 // ---- Being stopped ----
 

@@ -344,7 +344,8 @@ Result<std::unique_ptr<Engine>> Engine::create(device::Device& device, const mod
                          .blocks = pages_for(chosen.context),
                          .pages = 0,
                          .page = page_size,
-                         .dtype = chosen.dtype};
+                         .dtype = chosen.dtype,
+                         .weights = chosen.weights};
   const std::int64_t page_bytes = EnginePrograms::page_bytes(model, serving, chosen.guesses > 0);
   serving.pages = chosen.streams * serving.blocks;
   if (chosen.cache_bytes > 0) {

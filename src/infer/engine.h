@@ -61,6 +61,7 @@ struct ServedEvent {
 
 struct EngineOptions {
   program::Dtype dtype = program::Dtype::f32;
+  model::WeightFormat weights = model::WeightFormat::dtype;
   std::int64_t streams = 32;     // answered at once
   std::int64_t context = 0;      // prompt and answer together; 0: the model's
   std::int64_t cache_bytes = 0;  // of pages; 0: room for every stream's context, or what the memory leaves

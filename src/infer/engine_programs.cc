@@ -141,7 +141,7 @@ Result<Logits> EnginePrograms::head(std::vector<std::int32_t> wanted) {
   if (wanted.empty()) return logits;
   const std::int64_t rows = power_of_two(wanted.size());
   const std::int64_t hidden_rows = guesses_ ? 2 * hidden_rows_ : hidden_rows_;
-  TRY_ASSIGN(device::Executable* const head, program(heads_, rows, [&] { return model_.head(hidden_rows, rows, serving_.dtype); }));
+  TRY_ASSIGN(device::Executable* const head, program(heads_, rows, [&] { return model_.head(serving_, hidden_rows, rows); }));
   TRY(write(*head, "samples", std::vector{0, static_cast<std::int32_t>(wanted.size())}));
   wanted.resize(static_cast<std::size_t>(rows), -1);
   TRY(write(*head, "last", wanted));

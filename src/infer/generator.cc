@@ -147,7 +147,7 @@ Result<void> Generator::allocate_caches() {
 }
 
 Program Generator::make_program(Key key) const {
-  const model::Decoding decoding{key.second, options_.streams, options_.capacity, options_.dtype};
+  const model::Decoding decoding{key.second, options_.streams, options_.capacity, options_.dtype, options_.weights};
   return key.first ? model_.prefill(decoding, prefill_samples(key.second, options_.streams)) : model_.decode(decoding);
 }
 

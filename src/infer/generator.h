@@ -1,7 +1,7 @@
 // Answers prompts: many streams at once, each with its own options, through the model's prefill and decode programs.
 //
-// An answer is a function of (weights, dtype, request). Which other streams run beside it, its slot, the size of the program that serves
-// it, and threads do not enter, not by a bit. The log-probabilities are those of the training forward.
+// An answer is a function of (weights and their format, dtype, request). Which other streams run beside it, its slot, the size of the
+// program that serves it, and threads do not enter, not by a bit. The log-probabilities are those of the training forward.
 #pragma once
 
 #include <cstdint>
@@ -61,6 +61,7 @@ struct Event {
 
 struct GeneratorOptions {
   program::Dtype dtype = program::Dtype::f32;
+  model::WeightFormat weights = model::WeightFormat::dtype;
   std::int64_t streams = 8;   // answered at once
   std::int64_t capacity = 0;  // prompt and answer together; at most the model's context
   // Prepared programs kept, one for each bucket of rows: each may hold bf16 and packed copies of the weights of its own.

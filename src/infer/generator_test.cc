@@ -1,4 +1,5 @@
 #include "infer/generator.h"
+#include "infer/engine.h"
 
 #include <gtest/gtest.h>
 
@@ -105,6 +106,73 @@ TEST(Generator, AnswersToOnePromptAreThoseOfPromptsReadOneByOne) {
     for (std::size_t i = 0; i < requests.size(); ++i) {
       EXPECT_EQ(found[i].ids, expected[i].ids) << "answer " << i << " of " << streams;
       EXPECT_EQ(bits(found[i].logprobs), bits(expected[i].logprobs)) << "answer " << i << " of " << streams;
+    }
+  }
+}
+
+// The weights after they were held in blocks of 8 bits, by the op's reference.
+Weights held_in_blocks(device::Device& device, const model::Model& model) {
+  const program::Op& mxint8 = *program::find_op("mxint8");
+  return Weights::load(device, model,
+                       [&](std::size_t index, std::span<float> values) -> Result<void> {
+                         const model::Parameter& parameter = model.parameters()[index];
+                         const std::vector<float> fresh = TestModel::values(model, index);
+                         std::copy(fresh.begin(), fresh.end(), values.begin());
+                         const bool whole = !parameter.matrix || parameter.name.ends_with("mlp.gate.weight") ||
+                                            parameter.name == "model.embed_tokens.weight";
+                         if (whole) return {};
+                         const program::TensorType type{Dtype::f32, parameter.shape};
+                         const void* from = fresh.data();
+                         void* to = values.data();
+                         program::run_op(mxint8, {&type, 1}, {&type, 1}, {{"to", std::int64_t{0}}}, {&from, 1}, {&to, 1});
+                         return {};
+                       })
+      .value();
+}
+
+TEST(Generator, WeightsInBlocksOfEightBitsServeAsTheirValues) {
+  // Rows that are no multiple of 32, odd, longer than a segment; one row, as many as a tile takes, more.
+  const Json odd = {
+      {"moe_intermediate_size", 40}, {"kv_lora_rank", 33}, {"q_lora_rank", 31}, {"intermediate_size", 530}, {"vocab_size", 333}};
+  std::vector<Request> requests;
+  for (const std::size_t length : {3, 1, 9, 5, 17, 2, 30, 4}) requests.push_back(request(length, 6));
+  for (const std::string& isa : instruction_sets()) {
+    TestModel m(isa, 2, odd);
+    TestModel held(isa, 1, odd);
+    held.weights = held_in_blocks(*held.device, *held.model);
+    auto checked = device::Device::open({.backend = "cpu", .threads = 1, .isa = isa, .verify = true}).value();
+    const Weights on_checked = TestModel::load(*checked, *m.model);
+    for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+      const auto same = [&](const std::vector<Answer>& found, const std::vector<Answer>& expected, const std::string& how) {
+        for (std::size_t i = 0; i < requests.size(); ++i) {
+          EXPECT_EQ(found[i].ids, expected[i].ids) << isa << " " << dtype_name(dtype) << " " << how;
+          EXPECT_EQ(bits(found[i].logprobs), bits(expected[i].logprobs)) << isa << " " << dtype_name(dtype) << " " << how;
+        }
+      };
+      const auto expected = answer(held, requests, {.dtype = dtype, .streams = 8, .capacity = 40});
+      GeneratorOptions options{.dtype = dtype, .weights = model::WeightFormat::q8, .capacity = 40};
+      for (const std::int64_t streams : {1, 2, 4, 8}) {
+        options.streams = streams;
+        same(answer(m, requests, options), expected, fmt::format("{} streams", streams));
+      }
+      auto generator = Generator::create(*checked, *m.model, on_checked, options, std::nullopt).value();
+      same(generator->generate(requests).value(), expected, "checked");
+      EXPECT_EQ(checked->evidence().value().count, 0);
+
+      std::vector<ServedRequest> served;
+      for (const Request& r : requests) served.emplace_back().request = r;
+      const auto serve = [&](device::Device& device, const model::Model& model, const Weights& weights, model::WeightFormat format) {
+        auto engine =
+            Engine::create(device, model, weights, {.dtype = dtype, .weights = format, .streams = 8, .context = 40}, std::nullopt).value();
+        return answer_all(*engine, served).value();
+      };
+      const auto expected_served = serve(*held.device, *held.model, held.weights, model::WeightFormat::dtype);
+      same(serve(*m.device, *m.model, m.weights, model::WeightFormat::q8), expected_served, "served");
+      same(serve(*checked, *m.model, on_checked, model::WeightFormat::q8), expected_served, "served, checked");
+      EXPECT_EQ(checked->evidence().value().count, 0);
+      const auto plain = answer(m, requests, {.dtype = dtype, .streams = 8, .capacity = 40});
+      const auto q8 = answer(m, requests, {.dtype = dtype, .weights = model::WeightFormat::q8, .streams = 8, .capacity = 40});
+      EXPECT_NE(bits(plain[0].logprobs), bits(q8[0].logprobs)) << "nothing was rounded";
     }
   }
 }

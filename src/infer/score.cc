@@ -184,7 +184,7 @@ Result<Evaluation> evaluate_text(device::Device& device, const model::Model& mod
   const auto samples = static_cast<std::int64_t>(together);
   const std::int64_t rows = samples * static_cast<std::int64_t>(sequence);
   TRY_ASSIGN(device::Executable executable,
-             prepare_checked(device, model, weights, model.training({rows, samples, options.dtype}, {.gradients = false}),
+             prepare_checked(device, model, weights, model.training({rows, samples, options.dtype, options.weights}, {.gradients = false}),
                              fmt::format("windows of {} tokens", sequence), "take a smaller --sequence"));
   const TensorId logprob = executable.program().find("logprob");
 

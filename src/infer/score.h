@@ -55,6 +55,7 @@ struct Probe {
 
 struct EvaluateOptions {
   program::Dtype dtype = program::Dtype::f32;
+  model::WeightFormat weights = model::WeightFormat::dtype;
   std::int64_t sequence = 256;                              // predictions a window holds; at most the context
   std::function<Result<void>(double share)> progress = {};  // may be empty; its error ends the evaluation
 };

@@ -41,6 +41,10 @@ struct Constant {
   std::vector<float> values;
 };
 
+// How the matrices that programs multiply by are held: in the compute dtype, or in blocks of 8 bits (the op mxint8). Either way embedding,
+// norms and routers are f32.
+enum class WeightFormat : std::uint8_t { dtype, q8 };
+
 // Programs over `rows` token rows in at most `samples` samples. All of them have the inputs
 //   ids, positions [rows] i32     samples [samples+1] i32
 // and state tensors named after the parameters.
@@ -48,6 +52,7 @@ struct Batch {
   std::int64_t rows = 0;
   std::int64_t samples = 0;
   program::Dtype dtype = program::Dtype::f32;
+  WeightFormat weights = WeightFormat::dtype;  // q8: without gradients
 };
 
 struct TrainingOptions {
@@ -63,6 +68,7 @@ struct Decoding {
   std::int64_t streams = 0;   // caches
   std::int64_t capacity = 0;  // positions per cache
   program::Dtype dtype = program::Dtype::f32;
+  WeightFormat weights = WeightFormat::dtype;
 };
 
 // A cache of latents in pages that streams take as they grow.
@@ -73,6 +79,7 @@ struct Serving {
   std::int64_t pages = 0;
   std::int64_t page = 0;  // positions
   program::Dtype dtype = program::Dtype::f32;
+  WeightFormat weights = WeightFormat::dtype;
 };
 
 class Model {
@@ -119,7 +126,7 @@ class Model {
   [[nodiscard]] virtual program::Program guessing(const Serving& serving, std::int64_t hidden_rows) const = 0;
   // Logits of the rows that are wanted: inputs hidden [hidden_rows, hidden_size], samples [2] (all of `last`), last [wanted] i32 (rows of
   // hidden; outside: zeros). Outputs: logits [wanted, vocab_size], lse [wanted].
-  [[nodiscard]] virtual program::Program head(std::int64_t hidden_rows, std::int64_t wanted, program::Dtype dtype) const = 0;
+  [[nodiscard]] virtual program::Program head(const Serving& serving, std::int64_t hidden_rows, std::int64_t wanted) const = 0;
 
   // Content for the constant tensors of any of these programs.
   [[nodiscard]] virtual std::vector<Constant> constants(const program::Program& program) const = 0;

@@ -54,6 +54,7 @@ Result<std::vector<Asked>> ask(device::Device& device, const model::Model& model
   }
   infer::GeneratorOptions settings;
   settings.dtype = options.dtype;
+  settings.weights = options.weights;
   settings.streams = std::min(options.streams, std::max<std::int64_t>(static_cast<std::int64_t>(requests.size()), 1));
   settings.capacity = longest + options.max_tokens;
   settings.programs = 24;

@@ -36,6 +36,7 @@ const Kernel absorb_value{
     .run = gemm::run_products<absorb_value_products>,
     .packed_bytes = gemm::packed_bytes_of<absorb_value_products>,
     .pack = gemm::pack_weight<absorb_value_products>,
+    .takes_blocks = true,
     .layout = "heads across",
     .proof = Kernel::Proof::own,
 };

@@ -32,6 +32,7 @@ const Kernel grouped_linear{
     .run = gemm::run_products<grouped_linear_products>,
     .packed_bytes = gemm::packed_bytes_of<grouped_linear_products>,
     .pack = gemm::pack_weight<grouped_linear_products>,
+    .takes_blocks = true,
     .layout = "across",
     .proof = Kernel::Proof::own,
 };

@@ -30,6 +30,7 @@ const Kernel linear{
     .run = gemm::run_products<linear_products>,
     .packed_bytes = gemm::packed_bytes_of<linear_products>,
     .pack = gemm::pack_weight<linear_products>,
+    .takes_blocks = true,
     .layout = "across",
     .proof = Kernel::Proof::own,
 };

@@ -29,7 +29,7 @@ Row decode_row(Context& context, const DecodeModel& model, const DecodeModel::Fi
   const auto rows = static_cast<double>(streams);
   const auto depth = static_cast<std::int64_t>(figures.depth);
   const Ceilings& ceilings = context.ceilings();
-  const double bytes = decode_bytes(model.config(), streams, depth);
+  const double bytes = decode_bytes(model.config(), context.options().weights, streams, depth);
   const double least = std::max(bytes / ceilings.read_bytes, rows * decode_flops(model.config(), depth) / ceilings.flops(true));
   return {.job = fmt::format("decode {} stream{}, {} tokens deep", streams, streams == 1 ? "" : "s", depth),
           .value = rows / figures.seconds,
@@ -45,7 +45,7 @@ Result<Report> run(Context& context) {
   Report report;
   const auto wants = [&](std::string_view job) { return context.wants(job, "bf16"); };
   if (std::ranges::none_of(decode.jobs, wants)) return report;
-  TRY_ASSIGN(const auto model, DecodeModel::open("ds326", context.options().device, program::Dtype::bf16));
+  TRY_ASSIGN(const auto model, DecodeModel::open("ds326", context.options().device, program::Dtype::bf16, context.options().weights));
   if (wants("prefill")) {
     constexpr std::int64_t tokens = 512;
     TRY_ASSIGN(const DecodeModel::Figures figures, best_of(context, [&] { return model->prefill(context, tokens, seconds_each); }));
@@ -67,9 +67,10 @@ Result<Report> run(Context& context) {
   TRY(add("stream", 1, 16, {.of = Target::Of::share, .value = 0.80}));
   TRY(add("deep", 1, 2048, {.of = Target::Of::value, .value = 75}));
   TRY(add("streams", 32, 16, {.of = Target::Of::value, .value = 600}));
-  report.notes.emplace_back(
-      "ds326, bf16, absorbed, random weights. Prefill: a third of the training formula, the head and what follows the last attention for "
-      "the last row alone.");
+  report.notes.emplace_back(std::string("ds326, bf16, ") +
+                            (context.options().weights == model::WeightFormat::q8 ? "weights in blocks of 8 bits, " : "") +
+                            "absorbed, random weights. Prefill: a third of the training formula, the head and what follows the last "
+                            "attention for the last row alone.");
   report.notes.emplace_back(
       "Decode: max(bytes / read bandwidth, FLOPs / bf16 peak); bytes are each weight a row uses, once, and the latent cache.");
   return report;

@@ -23,7 +23,8 @@ Result<Report> run(Context& context) {
     report.ops.push_back(std::move(*figures.ops));
   }
   if (context.wants("ds326")) {
-    TRY_ASSIGN(const auto model, DecodeModel::open("ds326", device, dtype == "bf16" ? program::Dtype::bf16 : program::Dtype::f32));
+    TRY_ASSIGN(const auto model,
+               DecodeModel::open("ds326", device, dtype == "bf16" ? program::Dtype::bf16 : program::Dtype::f32, context.options().weights));
     const auto add = [&](Result<DecodeModel::Figures> measured) -> Result<void> {
       TRY_ASSIGN(DecodeModel::Figures figures, std::move(measured));
       report.ops.push_back(std::move(*figures.ops));

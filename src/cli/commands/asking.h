@@ -75,6 +75,7 @@ inline Result<AskedModel> ask_model(const AskingOptions& options, const ComputeO
     TRY_ASSIGN(ask.chat, chat_format(*opened.tokenizer));
   }
   ask.dtype = opened.dtype;
+  ask.weights = opened.format;
   ask.progress = [&](double share) -> Result<void> {
     if (interrupted()) return Error{ErrorKind::stopped, stopped};
     progress.update(share, options.task);

@@ -1,6 +1,6 @@
 // godwit audit: a committed step made again by the references, and compared with the journal.
-#include "rl/roll_outs.h"
 #include "train/audit.h"
+#include "rl/roll_outs.h"
 
 #include "cli/command.h"
 #include "cli/common.h"

@@ -60,6 +60,7 @@ Result<int> run_bench(const Options& options) {
   bench::Context context({.device = device_options(options.compute),
                           .job = options.job,
                           .dtype = options.compute.dtype,
+                          .weights = weight_format(options.compute),
                           .rounds = options.rounds,
                           .verify = options.verify,
                           .minutes = options.minutes,
@@ -99,6 +100,7 @@ const Command bench{
       app.add_option("--verify", options->verify, "ops: off, inline; by default results are not checked while ops are timed")
           .one_of({"off", "inline"});
       app.add_flag("--json", options->json, "Print one JSON document");
+      declare_weights(app, options->compute);
       declare_compute(app, options->compute);
       return [options] { return run_bench(*options); };
     },

@@ -34,6 +34,7 @@ Result<int> run_text(const Options& options) {
   Progress progress(options.compute.quiet);
   infer::EvaluateOptions settings;
   settings.dtype = opened->dtype;
+  settings.weights = opened->format;
   settings.sequence = options.sequence > 0 ? options.sequence : std::min(default_sequence, context);
   settings.progress = [&](double share) -> Result<void> {
     if (interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
@@ -75,9 +76,9 @@ Result<int> run_task(const Options& options) {
     }
     TRY(print_json(document));
   } else {
-    TRY(print(fmt::format("{}: {} right of {} problems{} (95 %: {} to {}), {:.1f} tokens of thinking, {} well formed, {} cut\n", options.asking.task,
-                          percent(f.accuracy), f.problems, f.tries > 1 ? fmt::format(" × {} tries", f.tries) : "", percent(f.interval.low),
-                          percent(f.interval.high), f.length_mean, percent(f.well_formed), percent(f.cut))));
+    TRY(print(fmt::format("{}: {} right of {} problems{} (95 %: {} to {}), {:.1f} tokens of thinking, {} well formed, {} cut\n",
+                          options.asking.task, percent(f.accuracy), f.problems, f.tries > 1 ? fmt::format(" × {} tries", f.tries) : "",
+                          percent(f.interval.low), percent(f.interval.high), f.length_mean, percent(f.well_formed), percent(f.cut))));
     if (f.tries > 1) TRY(print(fmt::format("pass@{} {}, cons@{} {}\n", f.tries, percent(f.pass), f.tries, percent(f.consensus))));
   }
   return exit_finished;
@@ -96,11 +97,13 @@ CommandBody declare_eval(App app) {
                  fmt::format("Predictions in a window; by default {}, or the context where that is shorter", default_sequence))
       .type_name("N")
       .between(1, std::int64_t{1} << 40);
-  app.add_option("--task", options->asking.task,
-                 "Problems to answer: a task (godwit tasks list), of which training never sees these, or a .jsonl file, of which those held out")
+  app.add_option(
+         "--task", options->asking.task,
+         "Problems to answer: a task (godwit tasks list), of which training never sees these, or a .jsonl file, of which those held out")
       .type_name("NAME");
   declare_asking(app, options->asking);
   app.add_flag("--json", options->json, "Print one JSON document");
+  declare_weights(app, options->compute);
   declare_compute(app, options->compute);
   return [options] { return run_eval(*options); };
 }

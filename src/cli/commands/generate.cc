@@ -118,7 +118,8 @@ std::int64_t longest(std::span<const infer::Request> requests) {
 
 template <typename Show>
 Result<std::vector<infer::Answer>> answer_expanded(const OpenModel& opened, std::span<const infer::Request> requests, const Show& show) {
-  const infer::GeneratorOptions settings{.dtype = opened.dtype, .streams = streams_for(requests), .capacity = longest(requests)};
+  const infer::GeneratorOptions settings{
+      .dtype = opened.dtype, .weights = opened.format, .streams = streams_for(requests), .capacity = longest(requests)};
   TRY_ASSIGN(const std::unique_ptr<infer::Generator> generator,
              infer::Generator::create(*opened.device, opened.model(), opened.weights, settings, opened.tokenizer));
   return generator->generate(requests, show);
@@ -126,7 +127,8 @@ Result<std::vector<infer::Answer>> answer_expanded(const OpenModel& opened, std:
 
 template <typename Show>
 Result<std::vector<infer::Answer>> answer_absorbed(const OpenModel& opened, std::span<const infer::Request> requests, const Show& show) {
-  const infer::EngineOptions settings{.dtype = opened.dtype, .streams = streams_for(requests), .context = longest(requests)};
+  const infer::EngineOptions settings{
+      .dtype = opened.dtype, .weights = opened.format, .streams = streams_for(requests), .context = longest(requests)};
   TRY_ASSIGN(const std::unique_ptr<infer::Engine> engine,
              infer::Engine::create(*opened.device, opened.model(), opened.weights, settings, opened.tokenizer));
   std::vector<infer::ServedRequest> served;
@@ -187,6 +189,7 @@ CommandBody declare_generate(App app) {
   app.add_option("--seed", options->seed, "The same seed gives the same answers").type_name("N").show_default();
   app.add_flag("--logprobs", options->logprobs, "Also the log-probability of every new token");
   app.add_flag("--json", options->json, "Print one JSON document: prompt, text, ids, logprobs, finish of every answer");
+  declare_weights(app, options->compute);
   declare_compute(app, options->compute);
   return [options] { return run_generate(*options); };
 }

@@ -22,6 +22,7 @@ struct OpenModel {
   std::unique_ptr<device::Device> device;
   infer::Weights weights;
   program::Dtype dtype = program::Dtype::f32;
+  model::WeightFormat format = model::WeightFormat::dtype;
   std::optional<text::Tokenizer> tokenizer;
 
   [[nodiscard]] const model::Model& model() const { return source.model(); }
@@ -41,7 +42,8 @@ inline Result<std::unique_ptr<OpenModel>> open_model(const std::string& name, co
   TRY_ASSIGN(std::unique_ptr<device::Device> device, open_device(options));
   TRY_ASSIGN(infer::Weights weights, infer::Weights::load(*device, source));
   const program::Dtype dtype = compute_dtype(options, source.dtype());
-  return std::make_unique<OpenModel>(OpenModel{std::move(source), std::move(device), std::move(weights), dtype, std::move(tokenizer)});
+  return std::make_unique<OpenModel>(
+      OpenModel{std::move(source), std::move(device), std::move(weights), dtype, weight_format(options), std::move(tokenizer)});
 }
 
 }  // namespace godwit::cli

@@ -67,6 +67,7 @@ std::vector<std::string> engine_arguments(const Options& options, const std::str
   add("--backend", options.compute.backend);
   if (!options.compute.isa.empty()) add("--isa", options.compute.isa);
   if (!options.compute.dtype.empty()) add("--dtype", options.compute.dtype);
+  add("--weights", options.compute.weights);
   if (options.compute.quiet) words.emplace_back("--quiet");
   return words;
 }
@@ -142,6 +143,7 @@ CommandBody declare_serve(App app) {
       .type_name("S")
       .between(0, 86400)
       .show_default();
+  declare_weights(app, options->compute);
   declare_compute(app, options->compute);
   return [options] { return run_serve(*options); };
 }

@@ -28,12 +28,14 @@ Result<void> run_engine(const Options& options) {
   TRY_ASSIGN(const Digest digest, opened->source.digest());
   infer::EngineOptions settings = options.engine;
   settings.dtype = opened->dtype;
+  settings.weights = opened->format;
   TRY_ASSIGN(const std::unique_ptr<infer::Engine> engine,
              infer::Engine::create(*opened->device, opened->model(), opened->weights, settings, opened->tokenizer));
   for (std::string& each : guard::confine(false)) unconfined.push_back(std::move(each));
   serve::Ready ready;
   ready.digest = hex(digest);
   ready.dtype = settings.dtype == program::Dtype::bf16 ? "bf16" : "f32";
+  if (settings.weights == model::WeightFormat::q8) ready.dtype += "-q8";
   ready.context = settings.context > 0 ? settings.context : opened->model().context();
   ready.unconfined = std::move(unconfined);
   std::optional<infer::GrammarVocabulary> vocabulary;
@@ -50,6 +52,7 @@ CommandBody declare_serve_engine(App app) {
   app.add_option("--cache-memory", options->engine.cache_bytes, "Bytes");
   app.add_option("--batch-rows", options->engine.rows, "Rows of a step");
   app.add_option("--guesses", options->engine.guesses, "Tokens guessed ahead");
+  declare_weights(app, options->compute);
   declare_compute(app, options->compute);
   return [options]() -> Result<int> {
     // Ctrl-C at a terminal goes to the server as well, which decides when this ends.

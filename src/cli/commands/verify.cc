@@ -1,9 +1,9 @@
 // godwit verify: everything that can be checked of a model, checked from the bytes.
 //
 // Of a run: its journal's chain and that its steps follow each other, every checkpoint against its own digests and against the journal, the
-// steps of metrics.jsonl, best.json against both, scores from outside against the journal, and that config, model and tokenizer can be read. Of RUN@STEP: that checkpoint. Of a
-// Hugging Face directory: that every weight is there once, of the right shape, readable and finite, and that its tokenizer fits. What is
-// wrong with a run *differs* (exit 3); a directory that is no model is wrong input (exit 2).
+// steps of metrics.jsonl, best.json against both, scores from outside against the journal, and that config, model and tokenizer can be
+// read. Of RUN@STEP: that checkpoint. Of a Hugging Face directory: that every weight is there once, of the right shape, readable and
+// finite, and that its tokenizer fits. What is wrong with a run *differs* (exit 3); a directory that is no model is wrong input (exit 2).
 #include <algorithm>
 #include <cmath>
 #include <map>

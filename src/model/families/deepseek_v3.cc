@@ -68,7 +68,7 @@ class DeepseekV3 final : public Model {
   Program decode(const Decoding& decoding) const override;
   Program serving(const Serving& serving) const override;
   Program guessing(const Serving& serving, std::int64_t hidden_rows) const override;
-  Program head(std::int64_t hidden_rows, std::int64_t wanted, Dtype dtype) const override;
+  Program head(const Serving& serving, std::int64_t hidden_rows, std::int64_t wanted) const override;
   std::vector<Constant> constants(const Program& program) const override;
 
  private:
@@ -163,8 +163,8 @@ enum class Keys {
 class Emitter {
  public:
   Emitter(const DeepseekV3& model, std::string name, std::int64_t rows, std::int64_t samples, std::int64_t positions, Dtype dtype,
-          Keys keys)
-      : model_(model), c_(model.c_), b_(std::move(name)), rows_(rows), dtype_(dtype), keys_(keys) {
+          WeightFormat format, Keys keys)
+      : model_(model), c_(model.c_), b_(std::move(name)), rows_(rows), dtype_(dtype), format_(format), keys_(keys) {
     samples_ = b_.declare("samples", Role::input, Dtype::i32, {samples + 1});
     if (positions == 0) return;
     ids_ = b_.declare("ids", Role::input, Dtype::i32, {rows});
@@ -200,14 +200,21 @@ class Emitter {
     return id;
   }
 
+  // A matrix as operands are multiplied by it.
+  TensorId matrix(const std::string& name) {
+    if (format_ == WeightFormat::dtype) return b_.cast(weight(name), dtype_);
+    const auto known = held_.find(name);
+    if (known != held_.end()) return known->second;
+    const std::int64_t to = dtype_ == Dtype::bf16 ? 1 : 0;
+    return held_.emplace(name, b_.emit1("mxint8", {weight(name)}, {{"to", to}})).first->second;
+  }
+
   TensorId norm(TensorId x, const std::string& name, double eps) {
     return b_.emit("rms_norm", {x, weight(name), samples_}, {{"eps", eps}})[0];
   }
 
   // x · wᵀ with operands in the compute dtype.
-  TensorId linear(TensorId x, const std::string& name) {
-    return b_.emit1("linear", {b_.cast(x, dtype_), b_.cast(weight(name), dtype_), samples_});
-  }
+  TensorId linear(TensorId x, const std::string& name) { return b_.emit1("linear", {b_.cast(x, dtype_), matrix(name), samples_}); }
 
   TensorId embed(TensorId ids) { return b_.emit1("embedding", {weight("model.embed_tokens.weight"), ids, samples_}); }
 
@@ -297,7 +304,7 @@ class Emitter {
     const program::Attributes split = {{"heads", heads}, {"nope", c_.qk_nope_head_dim}, {"value", c_.v_head_dim}};
     const TensorId kept = cache(fmt::format("cache.latent.{}", layer), latent);
     const TensorId kept_pe = cache(fmt::format("cache.k_pe.{}", layer), k_pe);
-    const TensorId kv_b = b_.cast(weight(layer_name(layer) + "self_attn.kv_b_proj.weight"), dtype_);
+    const TensorId kv_b = matrix(layer_name(layer) + "self_attn.kv_b_proj.weight");
     const TensorId query = b_.cast(b_.emit1("absorb_query", {q, kv_b}, split), dtype_);
     const TensorId mixed =
         b_.emit1("attention_latent", {query, kept, kept_pe, slots_, positions_, table_}, {{"heads", heads}, {"scale", scale()}});
@@ -337,7 +344,7 @@ class Emitter {
 
     const TensorId rows = b_.emit1("dispatch", {b_.cast(u, dtype_), slot_of_row, row_of_slot}, {{"top_k", top_k}});
     const auto grouped = [&](TensorId x, const std::string& name) {
-      return b_.emit1("grouped_linear", {b_.cast(x, dtype_), b_.cast(weight(at + "experts." + name), dtype_), offsets});
+      return b_.emit1("grouped_linear", {b_.cast(x, dtype_), matrix(at + "experts." + name), offsets});
     };
     const TensorId hidden = b_.emit1("swiglu", {grouped(rows, "gate_proj.weight"), grouped(rows, "up_proj.weight")});
     const TensorId mixed = b_.emit1("combine", {grouped(hidden, "down_proj.weight"), route[1], row_of_slot, slot_of_row});
@@ -350,6 +357,7 @@ class Emitter {
   Builder b_;
   std::int64_t rows_;
   Dtype dtype_;
+  WeightFormat format_;
   Keys keys_;
   // Where rows are written: place places[r] of slots[r], of `count` slots of `capacity` places.
   struct Cells {
@@ -364,12 +372,14 @@ class Emitter {
   TensorId slots_ = TensorId::none;
   TensorId table_ = TensorId::none;
   std::map<std::string, TensorId> weights_;
+  std::map<std::string, TensorId> held_;  // in blocks of 8 bits
 };
 
 Program DeepseekV3::training(const Batch& batch, const TrainingOptions& options) const {
   CHECK(!options.mtp || has_mtp(), "the model has no MTP layer");
+  CHECK(!options.gradients || batch.weights == WeightFormat::dtype, "weights in blocks of 8 bits have no gradient");
   Emitter e(*this, options.gradients ? "training" : "evaluation", batch.rows, batch.samples, std::min(batch.rows, context()), batch.dtype,
-            Keys::samples);
+            batch.weights, Keys::samples);
   Builder& b = e.builder();
   const TensorId labels = b.declare("labels", Role::input, Dtype::i32, {batch.rows});
   const TensorId weights = b.declare("weights", Role::input, Dtype::f32, {batch.rows});
@@ -414,7 +424,8 @@ Program DeepseekV3::training(const Batch& batch, const TrainingOptions& options)
 }
 
 Program DeepseekV3::prefill(const Decoding& decoding, std::int64_t samples) const {
-  Emitter e(*this, "prefill", decoding.rows, samples, std::min(decoding.capacity, context()), decoding.dtype, Keys::samples_to_cache);
+  Emitter e(*this, "prefill", decoding.rows, samples, std::min(decoding.capacity, context()), decoding.dtype, decoding.weights,
+            Keys::samples_to_cache);
   e.use_caches(decoding);
   Builder& b = e.builder();
   const Emitter::Wanted last{b.declare("last", Role::input, Dtype::i32, {samples}),
@@ -430,7 +441,7 @@ Program DeepseekV3::prefill(const Decoding& decoding, std::int64_t samples) cons
 }
 
 Program DeepseekV3::decode(const Decoding& decoding) const {
-  Emitter e(*this, "decode", decoding.rows, 1, std::min(decoding.capacity, context()), decoding.dtype, Keys::cache);
+  Emitter e(*this, "decode", decoding.rows, 1, std::min(decoding.capacity, context()), decoding.dtype, decoding.weights, Keys::cache);
   e.use_caches(decoding);
   Builder& b = e.builder();
   TensorId x = e.embed(e.ids());
@@ -442,7 +453,7 @@ Program DeepseekV3::decode(const Decoding& decoding) const {
 }
 
 Program DeepseekV3::serving(const Serving& serving) const {
-  Emitter e(*this, "serving", serving.rows, 1, context(), serving.dtype, Keys::pages);
+  Emitter e(*this, "serving", serving.rows, 1, context(), serving.dtype, serving.weights, Keys::pages);
   e.use_pages(serving);
   TensorId x = e.embed(e.ids());
   for (std::int64_t layer = 0; layer < c_.num_hidden_layers; ++layer) x = e.layer(x, layer);
@@ -452,7 +463,7 @@ Program DeepseekV3::serving(const Serving& serving) const {
 
 Program DeepseekV3::guessing(const Serving& serving, std::int64_t hidden_rows) const {
   CHECK(has_mtp(), "the model has no MTP layer");
-  Emitter e(*this, "guessing", serving.rows, 1, context(), serving.dtype, Keys::pages);
+  Emitter e(*this, "guessing", serving.rows, 1, context(), serving.dtype, serving.weights, Keys::pages);
   e.use_pages(serving);
   Builder& b = e.builder();
   const TensorId hidden = b.declare("hidden", Role::input, Dtype::f32, {hidden_rows, c_.hidden_size});
@@ -461,8 +472,8 @@ Program DeepseekV3::guessing(const Serving& serving, std::int64_t hidden_rows) c
   return program::hoist_refresh(program::fuse_casts(program::remove_unused(std::move(b).finish())));
 }
 
-Program DeepseekV3::head(std::int64_t hidden_rows, std::int64_t wanted, Dtype dtype) const {
-  Emitter e(*this, "head", wanted, 1, 0, dtype, Keys::pages);
+Program DeepseekV3::head(const Serving& serving, std::int64_t hidden_rows, std::int64_t wanted) const {
+  Emitter e(*this, "head", wanted, 1, 0, serving.dtype, serving.weights, Keys::pages);
   Builder& b = e.builder();
   const TensorId hidden = b.declare("hidden", Role::input, Dtype::f32, {hidden_rows, c_.hidden_size});
   const TensorId last = b.declare("last", Role::input, Dtype::i32, {wanted});

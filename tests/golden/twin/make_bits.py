@@ -197,6 +197,23 @@ def cast(random):
 
 
 @cases
+def mxint8(random):
+    # Every exponent as the largest of a block; halves, of which the even number is taken; magnitudes that round to 128 and stop at 127.
+    exponents = (random.permutation(256).astype(np.uint32) << np.uint32(23))[:, None] | random.integers(0, 2**23, (256, 1)).astype(np.uint32)
+    smaller = exponents - np.minimum(exponents, random.integers(0, 12 << 23, (256, 32)).astype(np.uint32))
+    signs = random.integers(0, 2, (256, 33)).astype(np.uint32) << np.uint32(31)
+    every = from_bits32(np.concatenate([exponents, smaller], axis=1) | signs)
+    halves = F32(np.arange(-255, 256, 2) / 2).reshape(8, 32)
+    halves[:, 0] = 64
+    ends = F32(np.array([[1.9999999, 1.9921875, 1.9960938, -1.9960937, -0.0, 1e-40, 3e-39], [-127.5, 127.49999, 126.5, 0.5, -0.5, 1.5, -2.5]]))
+    for to in (0, 1):
+        case("mxint8", f"every exponent, to {to}", [every], to=to)
+        case("mxint8", f"halves, to {to}", [halves], to=to)
+        case("mxint8", f"ends, to {to}", [ends], to=to)
+        case("mxint8", f"special, to {to}", [special_singles(random, 68).reshape(-1, 40)], to=to)
+
+
+@cases
 def add(random):
     for width in (1, 7):
         case("add", f"kinds, width {width}", [reals(random, (24, width), ALL), reals(random, (24, width), ALL[::-1])])
