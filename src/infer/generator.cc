@@ -261,7 +261,8 @@ Result<void> Generator::prefill(std::vector<Event>& events) {
 }
 
 void Generator::copy_cache(std::size_t from, std::size_t to, std::int64_t count) {
-  for (const auto& [name, cache] : cache_tensors_) {
+  for (const auto& entry : cache_tensors_) {
+    const auto& cache = entry.second;
     const auto at = [&](std::size_t slot) {
       return caches_.host() + cache.offset + static_cast<std::int64_t>(slot) * options_.capacity * cache.position_bytes;
     };
