@@ -68,8 +68,8 @@ Result<Report> run(Context& context) {
   TRY(add("deep", 1, 2048, {.of = Target::Of::value, .value = 75}));
   TRY(add("streams", 32, 16, {.of = Target::Of::value, .value = 600}));
   report.notes.emplace_back(
-      "ds326, bf16, absorbed, random weights. Prefill: a third of the training formula, the head and what follows the last attention for "
-      "the last row alone.");
+      "ds326, bf16, absorbed, random weights, through the serving engine. Prefill: a third of the training formula, the head for the last "
+      "row alone; the absorbed form does about a quarter more arithmetic than the formula counts.");
   report.notes.emplace_back(
       "Decode: max(bytes / read bandwidth, FLOPs / bf16 peak); bytes are each weight a row uses, once, and the latent cache.");
   return report;

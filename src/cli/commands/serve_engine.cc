@@ -28,6 +28,7 @@ Result<void> run_engine(const Options& options) {
   TRY_ASSIGN(const Digest digest, opened->source.digest());
   infer::EngineOptions settings = options.engine;
   settings.dtype = opened->dtype;
+  settings.prepare_all = true;  // a stream does not wait for another one's program
   TRY_ASSIGN(const std::unique_ptr<infer::Engine> engine,
              infer::Engine::create(*opened->device, opened->model(), opened->weights, settings, opened->tokenizer));
   for (std::string& each : guard::confine(false)) unconfined.push_back(std::move(each));
