@@ -71,6 +71,8 @@ struct godwit_queue {
 };
 
 struct godwit_event {
+  godwit_event() = default;
+  godwit_event(const godwit_event&) = delete;
   ~godwit_event() {
     if (event != nullptr) clReleaseEvent(event);
   }
@@ -547,21 +549,36 @@ godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part pa
   const Bound bound{*prepared, arena, persistent, bindings};
   const std::size_t begin = part == GODWIT_PART_REFRESH ? 0 : prepared->refresh_count;
   const std::size_t end = part == GODWIT_PART_REFRESH ? prepared->refresh_count : prepared->steps.size();
-  // Whoever watches wants to know which op is under way, whoever profiles how long it takes: then one op ends before the next begins.
-  const bool one_by_one = device.profile || device.progress != nullptr;
+  const auto failed = [&](std::size_t i, const Failure& failure) {
+    return fail(error, failure.status, "op {} ({}): {}", i, prepared->steps[i].op, failure.message);
+  };
+  const auto given_up = [&] { return fail(error, GODWIT_ABORTED, "the device was told to give up its work"); };
+  if (part == GODWIT_PART_REFRESH) prepared->refreshed = true;
+  // Whoever watches is told of an op when the one before has ended; the device meanwhile goes on by itself. Whoever profiles has one op end
+  // before the next is begun.
+  const bool watched = device.progress != nullptr && !device.profile;
+  std::vector<godwit_event> ends(watched ? end - begin : 0);
   for (std::size_t i = begin; i < end; ++i) {
-    if (device.aborted.load(std::memory_order_relaxed)) return fail(error, GODWIT_ABORTED, "the device was told to give up its work");
-    if (device.progress != nullptr) device.progress(device.progress_context, static_cast<std::int32_t>(i));
+    if (device.aborted.load(std::memory_order_relaxed)) return given_up();
+    if (device.progress != nullptr && !watched) device.progress(device.progress_context, static_cast<std::int32_t>(i));
     godwit_prepared::Step& step = prepared->steps[i];
     const auto before = std::chrono::steady_clock::now();
     Failure failure = enqueue(*queue, bound, step);
-    if (failure.ok() && one_by_one) failure = failure_of(clFinish(queue->queue), During::work, "finish");
-    if (!failure.ok()) return fail(error, failure.status, "op {} ({}): {}", i, step.op, failure.message);
+    if (failure.ok() && device.profile) failure = failure_of(clFinish(queue->queue), During::work, "finish");
+    if (failure.ok() && watched)
+      failure = failure_of(clEnqueueMarkerWithWaitList(queue->queue, 0, nullptr, &ends[i - begin].event), During::work, "mark");
+    if (!failure.ok()) return failed(i, failure);
     step.nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - before).count();
     ++step.runs;
   }
-  if (part == GODWIT_PART_REFRESH) prepared->refreshed = true;
-  return give(error, failure_of(clFlush(queue->queue), During::work, "flush"));
+  if (const Failure failure = failure_of(clFlush(queue->queue), During::work, "flush"); !failure.ok()) return give(error, failure);
+  for (std::size_t i = begin; watched && i < end; ++i) {
+    if (device.aborted.load(std::memory_order_relaxed)) return given_up();
+    device.progress(device.progress_context, static_cast<std::int32_t>(i));
+    if (const Failure failure = failure_of(clWaitForEvents(1, &ends[i - begin].event), During::work, "wait"); !failure.ok())
+      return failed(i, failure);
+  }
+  return GODWIT_OK;
 }
 
 // OpenCL cannot take back what it was given; what was not given yet is not.
