@@ -57,8 +57,8 @@ struct godwit_buffer {
   ~godwit_buffer();
   cl_mem memory = nullptr;
   std::int64_t bytes = 0;
-  void* host = nullptr;      // as the host addresses it; null: it does not
-  std::int64_t mapped = 0;   // bytes of `host` that are this object's own
+  void* host = nullptr;                                           // as the host addresses it; null: it does not
+  std::int64_t mapped = 0;                                        // bytes of `host` that are this object's own
   std::map<std::pair<std::int64_t, std::int64_t>, cl_mem> parts;  // by offset and bytes
 };
 
@@ -154,7 +154,8 @@ int32_t device_count() {
 }
 
 godwit_status no_such_device(int32_t index, godwit_error* error) {
-  if (known_devices().empty()) return fail(error, GODWIT_INVALID, "no OpenCL device is installed: the loader knows of no platform with one");
+  if (known_devices().empty())
+    return fail(error, GODWIT_INVALID, "no OpenCL device is installed: the loader knows of no platform with one");
   return fail(error, GODWIT_INVALID, "there are {} OpenCL devices, the first is number 0; there is no number {}", device_count(), index);
 }
 
@@ -408,7 +409,8 @@ Call call_of(const godwit_device& device, const godwit_program& program, const g
   for (int32_t i = 0; i < op.output_count; ++i) call.out.push_back(view_of(program.tensors[op.outputs[i]]));
   for (int32_t i = 0; i < op.attribute_count; ++i) {
     const godwit_attribute& attribute = op.attributes[i];
-    call.attributes.push_back({attribute.name, attribute.integer, attribute.is_real != 0 ? attribute.real : static_cast<double>(attribute.integer)});
+    call.attributes.push_back(
+        {attribute.name, attribute.integer, attribute.is_real != 0 ? attribute.real : static_cast<double>(attribute.integer)});
   }
   call.traits = device.facts.traits;
   return call;
@@ -468,7 +470,8 @@ godwit_status prepare(godwit_device* device, const godwit_program* program, godw
     const Call call = call_of(*device, *program, op);
     Plan plan(call);
     kernel->plan(call, plan);
-    if (plan.name().empty()) return fail(error, GODWIT_UNSUPPORTED, "the opencl backend has no kernel for the op {} at these types", op.name);
+    if (plan.name().empty())
+      return fail(error, GODWIT_UNSUPPORTED, "the opencl backend has no kernel for the op {} at these types", op.name);
     godwit_prepared::Step& step = made->steps.emplace_back();
     step.op = op.name;
     step.inputs.assign(op.inputs, op.inputs + op.input_count);
