@@ -68,8 +68,8 @@ struct Drawn {
 
 // What was obtained from outside, and is durable.
 struct Asked {
-  std::vector<Doubt> doubts;          // about what workers wrote; if there are any, nobody was asked
-  std::vector<std::string> warnings;  // what those outside did not do
+  std::vector<Doubt> doubts;            // about what workers wrote; if there are any, nobody was asked
+  std::vector<std::string> warnings;    // what those outside did not do
   std::vector<std::string> unconfined;  // what the kernel did not give to confine them
 };
 
