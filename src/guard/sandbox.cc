@@ -110,7 +110,8 @@ std::vector<std::string> confine_command() {
   return missing;
 }
 
-std::vector<std::string> confine(bool faults) {
+std::vector<std::string> confine(bool faults, bool driver) {
+  if (driver) return {"seccomp: the driver of its backend makes calls of its own"};
   const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
   if (filter == nullptr) return {"seccomp: no memory"};
   int failed = 0;

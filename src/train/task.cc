@@ -48,9 +48,7 @@ std::unique_ptr<guard::WorkerTask> TrainingTask::worker(int, int threads, bool t
 }
 
 bool TrainingTask::loads_driver(bool trusted) const {
-  if (trusted) return false;
-  const Result<device::BackendPlace> place = device::backend_place(device_.backend);
-  return place.ok() && !place->library.empty();
+  return !trusted && device::brings_driver(device_.backend);
 }
 
 }  // namespace godwit::train
