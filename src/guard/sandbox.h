@@ -13,8 +13,8 @@ namespace godwit::guard {
 // /dev.
 std::vector<std::string> confine_early(bool driver = false);
 // After preparing, for all threads of the process: only the calls that computing and the link need. `faults`: also those that faults on
-// purpose need. Which calls a vendor's driver makes while it computes nobody knows beforehand: with `driver` none is refused, and the result
-// says so.
+// purpose need. Which calls a vendor's driver makes while it computes nobody knows beforehand: with `driver` none is refused, and the
+// result says so.
 std::vector<std::string> confine(bool faults, bool driver = false);
 // For a program of the user's, before it is started (guard/command.h): a network of its own with nothing in it, and processes of its own,
 // which end with the first one that is forked from here on. Where the kernel does not give the first, sockets but local ones are refused.
