@@ -4,7 +4,7 @@
 Usage: bench/reasoning.py GODWIT [--seeds 10] [--dtypes f32,bf16] [--controls]
 
 A row for each seed: greedy accuracy on 2,000 problems before and after, tokens of thinking after, seconds of pre-training and of RL.
-Controls at the same budget: 40 more steps of pre-training instead of RL; rewards by lot; pre-training in which most documents think.
+Controls at the same budget: 60 more steps of pre-training instead of RL; rewards by lot; pre-training in which most documents think.
 """
 import argparse
 import json
@@ -49,11 +49,11 @@ def main():
                       flush=True)
                 if not options.controls:
                     continue
-                run("train", EXAMPLES / "pretrain.toml", "--run", f"{place}/longer", "--set", "run.steps=540", "--set", "optimizer.schedule_steps=500",
+                run("train", EXAMPLES / "pretrain.toml", "--run", f"{place}/longer", "--set", "run.steps=560", "--set", "optimizer.schedule_steps=500",
                     *sets)
                 run("rl", EXAMPLES / "rl.toml", "--run", f"{place}/lot", "--set", f"model.init={before}", "--set", "rl.rewards={chance=1.0}", *sets)
                 run("train", EXAMPLES / "pretrain.toml", "--run", f"{place}/often", "--set", "data.options={bits=16, long=0.55}", *sets)
-                print(f"      controls: 40 more steps {ask(f'{place}/longer')['accuracy']:.4f}, rewards by lot {ask(f'{place}/lot')['accuracy']:.4f}, "
+                print(f"      controls: 60 more steps {ask(f'{place}/longer')['accuracy']:.4f}, rewards by lot {ask(f'{place}/lot')['accuracy']:.4f}, "
                       f"55 in 100 documents think {ask(f'{place}/often')['accuracy']:.4f}", flush=True)
 
 

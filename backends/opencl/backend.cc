@@ -57,8 +57,8 @@ struct godwit_buffer {
   ~godwit_buffer();
   cl_mem memory = nullptr;
   std::int64_t bytes = 0;
-  void* host = nullptr;      // as the host addresses it; null: it does not
-  std::int64_t mapped = 0;   // bytes of `host` that are this object's own
+  void* host = nullptr;                                           // as the host addresses it; null: it does not
+  std::int64_t mapped = 0;                                        // bytes of `host` that are this object's own
   std::map<std::pair<std::int64_t, std::int64_t>, cl_mem> parts;  // by offset and bytes
 };
 
@@ -71,6 +71,8 @@ struct godwit_queue {
 };
 
 struct godwit_event {
+  godwit_event() = default;
+  godwit_event(const godwit_event&) = delete;
   ~godwit_event() {
     if (event != nullptr) clReleaseEvent(event);
   }
@@ -152,7 +154,8 @@ int32_t device_count() {
 }
 
 godwit_status no_such_device(int32_t index, godwit_error* error) {
-  if (known_devices().empty()) return fail(error, GODWIT_INVALID, "no OpenCL device is installed: the loader knows of no platform with one");
+  if (known_devices().empty())
+    return fail(error, GODWIT_INVALID, "no OpenCL device is installed: the loader knows of no platform with one");
   return fail(error, GODWIT_INVALID, "there are {} OpenCL devices, the first is number 0; there is no number {}", device_count(), index);
 }
 
@@ -406,7 +409,8 @@ Call call_of(const godwit_device& device, const godwit_program& program, const g
   for (int32_t i = 0; i < op.output_count; ++i) call.out.push_back(view_of(program.tensors[op.outputs[i]]));
   for (int32_t i = 0; i < op.attribute_count; ++i) {
     const godwit_attribute& attribute = op.attributes[i];
-    call.attributes.push_back({attribute.name, attribute.integer, attribute.is_real != 0 ? attribute.real : static_cast<double>(attribute.integer)});
+    call.attributes.push_back(
+        {attribute.name, attribute.integer, attribute.is_real != 0 ? attribute.real : static_cast<double>(attribute.integer)});
   }
   call.traits = device.facts.traits;
   return call;
@@ -466,7 +470,8 @@ godwit_status prepare(godwit_device* device, const godwit_program* program, godw
     const Call call = call_of(*device, *program, op);
     Plan plan(call);
     kernel->plan(call, plan);
-    if (plan.name().empty()) return fail(error, GODWIT_UNSUPPORTED, "the opencl backend has no kernel for the op {} at these types", op.name);
+    if (plan.name().empty())
+      return fail(error, GODWIT_UNSUPPORTED, "the opencl backend has no kernel for the op {} at these types", op.name);
     godwit_prepared::Step& step = made->steps.emplace_back();
     step.op = op.name;
     step.inputs.assign(op.inputs, op.inputs + op.input_count);
@@ -547,21 +552,36 @@ godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part pa
   const Bound bound{*prepared, arena, persistent, bindings};
   const std::size_t begin = part == GODWIT_PART_REFRESH ? 0 : prepared->refresh_count;
   const std::size_t end = part == GODWIT_PART_REFRESH ? prepared->refresh_count : prepared->steps.size();
-  // Whoever watches wants to know which op is under way, whoever profiles how long it takes: then one op ends before the next begins.
-  const bool one_by_one = device.profile || device.progress != nullptr;
+  const auto failed = [&](std::size_t i, const Failure& failure) {
+    return fail(error, failure.status, "op {} ({}): {}", i, prepared->steps[i].op, failure.message);
+  };
+  const auto given_up = [&] { return fail(error, GODWIT_ABORTED, "the device was told to give up its work"); };
+  if (part == GODWIT_PART_REFRESH) prepared->refreshed = true;
+  // Whoever watches is told of an op when the one before has ended; the device meanwhile goes on by itself. Whoever profiles has one op end
+  // before the next is begun.
+  const bool watched = device.progress != nullptr && !device.profile;
+  std::vector<godwit_event> ends(watched ? end - begin : 0);
   for (std::size_t i = begin; i < end; ++i) {
-    if (device.aborted.load(std::memory_order_relaxed)) return fail(error, GODWIT_ABORTED, "the device was told to give up its work");
-    if (device.progress != nullptr) device.progress(device.progress_context, static_cast<std::int32_t>(i));
+    if (device.aborted.load(std::memory_order_relaxed)) return given_up();
+    if (device.progress != nullptr && !watched) device.progress(device.progress_context, static_cast<std::int32_t>(i));
     godwit_prepared::Step& step = prepared->steps[i];
     const auto before = std::chrono::steady_clock::now();
     Failure failure = enqueue(*queue, bound, step);
-    if (failure.ok() && one_by_one) failure = failure_of(clFinish(queue->queue), During::work, "finish");
-    if (!failure.ok()) return fail(error, failure.status, "op {} ({}): {}", i, step.op, failure.message);
+    if (failure.ok() && device.profile) failure = failure_of(clFinish(queue->queue), During::work, "finish");
+    if (failure.ok() && watched)
+      failure = failure_of(clEnqueueMarkerWithWaitList(queue->queue, 0, nullptr, &ends[i - begin].event), During::work, "mark");
+    if (!failure.ok()) return failed(i, failure);
     step.nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - before).count();
     ++step.runs;
   }
-  if (part == GODWIT_PART_REFRESH) prepared->refreshed = true;
-  return give(error, failure_of(clFlush(queue->queue), During::work, "flush"));
+  if (const Failure failure = failure_of(clFlush(queue->queue), During::work, "flush"); !failure.ok()) return give(error, failure);
+  for (std::size_t i = begin; watched && i < end; ++i) {
+    if (device.aborted.load(std::memory_order_relaxed)) return given_up();
+    device.progress(device.progress_context, static_cast<std::int32_t>(i));
+    if (const Failure failure = failure_of(clWaitForEvents(1, &ends[i - begin].event), During::work, "wait"); !failure.ok())
+      return failed(i, failure);
+  }
+  return GODWIT_OK;
 }
 
 // OpenCL cannot take back what it was given; what was not given yet is not.

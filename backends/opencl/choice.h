@@ -13,10 +13,10 @@ enum class Style : std::uint8_t {
 
 struct Traits {
   Style style = Style::wide;
-  int vector = 8;          // floats a register holds
-  int units = 1;           // compute units
+  int vector = 8;  // floats a register holds
+  int units = 1;   // compute units
   std::int64_t local_bytes = 32 << 10;
-  int group_max = 256;     // work-items a work-group may have
+  int group_max = 256;  // work-items a work-group may have
 };
 
 [[nodiscard]] const char* style_name(Style style);

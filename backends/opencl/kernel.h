@@ -53,9 +53,9 @@ struct Call {
 // An argument that is memory: a tensor of the op, or a piece of scratch shared by all ops of a device (undefined content).
 struct Place {
   enum class Kind : std::uint8_t { input, output, scratch } kind;
-  std::size_t index = 0;     // of the input or output
-  std::int64_t offset = 0;   // of scratch
-  std::int64_t bytes = 0;    // of scratch
+  std::size_t index = 0;    // of the input or output
+  std::int64_t offset = 0;  // of scratch
+  std::int64_t bytes = 0;   // of scratch
 };
 using Argument = std::variant<Place, std::int32_t, std::int64_t, float>;
 
@@ -66,8 +66,8 @@ struct Range {
 };
 
 struct Launch {
-  std::string source;    // behind the prelude
-  std::string defines;   // "-DNAME=VALUE …"
+  std::string source;   // behind the prelude
+  std::string defines;  // "-DNAME=VALUE …"
   std::string function;
   std::vector<Argument> arguments;
   Range range;

@@ -169,7 +169,11 @@ DeviceFacts facts_of(cl_device_id device) {
 }
 
 Programs::Programs(cl_context context, cl_device_id device, const DeviceFacts& facts)
-    : context_(context), device_(device), identity_(facts.name + "\n" + facts.driver), style_(style_defines(facts.traits)), directory_(cache_directory()) {}
+    : context_(context),
+      device_(device),
+      identity_(facts.name + "\n" + facts.driver),
+      style_(style_defines(facts.traits)),
+      directory_(cache_directory()) {}
 
 Programs::~Programs() {
   for (const auto& [key, program] : programs_) clReleaseProgram(program);

@@ -32,8 +32,8 @@ struct DeviceFacts {
   std::string name;
   std::string driver;  // platform and driver version
   std::int64_t memory_bytes = 0;
-  bool host_memory = false;   // work-items address the host's memory: buffers are plain memory
-  std::string missing;        // what the profile exact/1 needs and the device does not say it has; empty: nothing
+  bool host_memory = false;  // work-items address the host's memory: buffers are plain memory
+  std::string missing;       // what the profile exact/1 needs and the device does not say it has; empty: nothing
   Traits traits;
 };
 [[nodiscard]] DeviceFacts facts_of(cl_device_id device);

@@ -232,7 +232,7 @@ typedef struct godwit_backend {
   godwit_status (*abort)(godwit_device* device, godwit_error* error);
 
   /* Since minor 1; may be NULL. What one op has cost since the program was prepared: how often it ran, and the time from its begin to its end on the
-   * device. Only of a device opened with the option "profile" = "1", which may make runs a little slower; GODWIT_UNSUPPORTED otherwise. */
+   * device. Only of a device opened with the option "profile" = "1", where one op ends before the next begins; GODWIT_UNSUPPORTED otherwise. */
   godwit_status (*op_time)(godwit_prepared* prepared, int32_t op, int64_t* runs, int64_t* nanoseconds, godwit_error* error);
 
   /* Since minor 2; each may be NULL. Evidence of a device opened with the option "verify" = "inline" ("off" by default): its results are checked while they
@@ -244,7 +244,7 @@ typedef struct godwit_backend {
   godwit_status (*findings)(godwit_device* device, godwit_finding* findings, int32_t capacity, int64_t* count, godwit_error* error);
   /* How many results were checked since the device was opened. */
   int64_t (*checked)(godwit_device* device);
-  /* Called in the thread that runs a program, or waits for it, whenever an op begins; NULL: no longer. Must be quick. */
+  /* Called in the thread that runs a program, or waits for it, whenever an op begins, or (without "profile") has begun; NULL: no longer. Be quick. */
   void (*watch)(godwit_device* device, void (*progress)(void* context, int32_t op), void* context);
   /* Spoils results from now on; NULL: no longer. `told` (may be NULL) is called before each, by any thread. */
   godwit_status (*spoil)(godwit_device* device, const godwit_spoil* spoil, void (*told)(void* context, const godwit_spoilt* spoilt), void* context,

@@ -18,4 +18,8 @@ std::string local_time_text() {
   return fmt::format("{:%Y-%m-%d %H:%M:%S}", local);
 }
 
+std::int64_t unix_time() {
+  return std::time(nullptr);
+}
+
 }  // namespace godwit

@@ -78,6 +78,11 @@ Result<BackendPlace> backend_place(std::string_view name) {
   return input_error("there is no backend '{}'; there are: {}", name, fmt::join(names, ", "));
 }
 
+bool brings_driver(std::string_view name) {
+  const Result<BackendPlace> place = backend_place(name);
+  return place.ok() && !place->library.empty();
+}
+
 Result<godwit_backend> adopt_table(const godwit_backend& table) {
   constexpr std::size_t first_minor = offsetof(godwit_backend, abort) + sizeof table.abort;
   if (table.major != GODWIT_BACKEND_MAJOR)

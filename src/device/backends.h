@@ -25,6 +25,9 @@ struct BackendPlace {
 // The place of one of them; another name is an input error that says which there are.
 [[nodiscard]] Result<BackendPlace> backend_place(std::string_view name);
 
+// Whether a backend is a library found at run time, which may bring a vendor's driver with needs of its own.
+[[nodiscard]] bool brings_driver(std::string_view name);
+
 // The table of a backend, loaded if need be. Errors name the library and what is wrong with it.
 [[nodiscard]] Result<const godwit_backend*> find_backend(std::string_view name);
 [[nodiscard]] Result<const godwit_backend*> load_backend(const BackendPlace& place);

@@ -180,7 +180,9 @@ Result<std::unique_ptr<Lockstep>> Lockstep::open(const godwit_backend& behind, c
     current->run = {};
     return status;
   };
-  TRY_ASSIGN(lockstep->device_, Device::open(table, options));
+  DeviceOptions one_by_one = options;
+  one_by_one.profile = true;  // then one op ends before the next begins, whatever the device
+  TRY_ASSIGN(lockstep->device_, Device::open(table, one_by_one));
   if (!lockstep->device_->watch([](std::int32_t op) { current->begin_op(op); }))
     return world_error("device {} does not tell when an op begins", lockstep->device_->name());
   return lockstep;

@@ -127,12 +127,7 @@ int worker_process(Task& task, const Memory& memory, const Seat& seat, Link link
   pulse.enter(Phase::starting, 0);
   const std::unique_ptr<WorkerTask> worker = task.worker(seat.number, seat.threads, seat.trusted);
   if (const auto prepared = worker->prepare(memory, seat.number, pulse); !prepared.ok()) return refuse(seat, link, prepared.error());
-  if (driver) {
-    // Which calls a vendor's driver makes while it computes, nobody knows beforehand.
-    missing.emplace_back("seccomp: the driver of its backend makes calls of its own");
-  } else {
-    for (std::string& each : confine(faults.any())) missing.push_back(std::move(each));
-  }
+  for (std::string& each : confine(faults.any(), driver)) missing.push_back(std::move(each));
   Json ready;
   ready["device"] = worker->device_name();
   ready["unconfined"] = Json(missing);

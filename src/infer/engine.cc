@@ -357,6 +357,7 @@ Result<std::unique_ptr<Engine>> Engine::create(device::Device& device, const mod
     serving.pages = std::min(serving.pages, std::max(serving.blocks, free / 4 * 3 / page_bytes));
   }
   TRY_ASSIGN(std::unique_ptr<EnginePrograms> programs, EnginePrograms::create(device, model, weights, serving, chosen.guesses > 0));
+  if (chosen.prepare_all) TRY(programs->prepare_all(chosen.streams * (1 + chosen.guesses)));
   return std::unique_ptr<Engine>(
       std::make_unique<ContinuousEngine>(model, chosen, serving.pages, std::move(tokenizer), std::move(programs)));
 }

@@ -67,6 +67,9 @@ struct EngineOptions {
   std::int64_t cache_bytes = 0;  // of pages; 0: room for every stream's context, or what the memory leaves
   std::int64_t rows = 128;       // in one step, beside one (and its guesses) for every stream that is being answered
   std::int64_t guesses = 0;      // tokens guessed ahead by the MTP layer, which the weights then must hold
+  // Prepares the programs of every size in create(), which lays the weights out once for each. Else the first run of a size waits for its
+  // own: fractions of a second for a small model, in which every stream stands still.
+  bool prepare_all = false;
 };
 
 // What is so, and what was since the beginning.

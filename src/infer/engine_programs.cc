@@ -116,41 +116,61 @@ Result<void> EnginePrograms::write_rows(device::Executable& executable, const Ba
   return write(executable, "samples", std::vector{0, static_cast<std::int32_t>(batch.rows.size())});
 }
 
-Result<Logits> EnginePrograms::run(const Batch& batch, std::span<const std::int32_t> table) {
+Result<device::Executable*> EnginePrograms::serving(std::int64_t rows) {
   model::Serving sized = serving_;
-  sized.rows = power_of_two(batch.rows.size());
-  TRY_ASSIGN(device::Executable* const serving, program(servings_, sized.rows, [&] { return model_.serving(sized); }));
+  sized.rows = rows;
+  return program(servings_, rows, [&] { return model_.serving(sized); });
+}
+
+Result<device::Executable*> EnginePrograms::guessing(std::int64_t rows) {
+  model::Serving sized = serving_;
+  sized.rows = rows;
+  return program(guessings_, rows, [&] { return model_.guessing(sized, 2 * hidden_rows_); });
+}
+
+Result<device::Executable*> EnginePrograms::head(std::int64_t wanted) {
+  return program(heads_, wanted, [&] { return model_.head(serving_, guesses_ ? 2 * hidden_rows_ : hidden_rows_, wanted); });
+}
+
+Result<void> EnginePrograms::prepare_all(std::int64_t wanted) {
+  for (std::int64_t rows = 1; rows <= serving_.rows; rows *= 2) {
+    TRY(serving(rows));
+    if (guesses_) TRY(guessing(rows));
+  }
+  for (std::int64_t rows = 1; rows < 2 * wanted; rows *= 2) TRY(head(rows));
+  return {};
+}
+
+Result<Logits> EnginePrograms::run(const Batch& batch, std::span<const std::int32_t> table) {
+  TRY_ASSIGN(device::Executable* const serving, this->serving(power_of_two(batch.rows.size())));
   TRY(write_rows(*serving, batch, table));
   TRY(serving->run());
-  return head(batch.wanted);
+  return logits(batch.wanted);
 }
 
 Result<Logits> EnginePrograms::guess(const Batch& batch, std::span<const std::int32_t> table) {
-  model::Serving sized = serving_;
-  sized.rows = power_of_two(batch.rows.size());
-  TRY_ASSIGN(device::Executable* const guessing, program(guessings_, sized.rows, [&] { return model_.guessing(sized, 2 * hidden_rows_); }));
+  TRY_ASSIGN(device::Executable* const guessing, this->guessing(power_of_two(batch.rows.size())));
   TRY(write_rows(*guessing, batch, table));
   TRY(guessing->run());
   std::vector<std::int32_t> wanted = batch.wanted;
   for (std::int32_t& row : wanted) row += guessed_rows();
-  return head(std::move(wanted));
+  return logits(std::move(wanted));
 }
 
-Result<Logits> EnginePrograms::head(std::vector<std::int32_t> wanted) {
-  Logits logits;
-  if (wanted.empty()) return logits;
+Result<Logits> EnginePrograms::logits(std::vector<std::int32_t> wanted) {
+  Logits made;
+  if (wanted.empty()) return made;
   const std::int64_t rows = power_of_two(wanted.size());
-  const std::int64_t hidden_rows = guesses_ ? 2 * hidden_rows_ : hidden_rows_;
-  TRY_ASSIGN(device::Executable* const head, program(heads_, rows, [&] { return model_.head(serving_, hidden_rows, rows); }));
+  TRY_ASSIGN(device::Executable* const head, this->head(rows));
   TRY(write(*head, "samples", std::vector{0, static_cast<std::int32_t>(wanted.size())}));
   wanted.resize(static_cast<std::size_t>(rows), -1);
   TRY(write(*head, "last", wanted));
   TRY(head->run());
   const TensorId id = head->program().find("logits");
-  logits.width = static_cast<std::size_t>(head->program().tensor(id).type.shape.width());
-  TRY_ASSIGN(logits.values, head->read<float>(id));
-  TRY_ASSIGN(logits.lse, head->read<float>(head->program().find("lse")));
-  return logits;
+  made.width = static_cast<std::size_t>(head->program().tensor(id).type.shape.width());
+  TRY_ASSIGN(made.values, head->read<float>(id));
+  TRY_ASSIGN(made.lse, head->read<float>(head->program().find("lse")));
+  return made;
 }
 
 std::vector<const device::Executable*> EnginePrograms::executables() const {

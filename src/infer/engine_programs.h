@@ -45,6 +45,8 @@ class EnginePrograms {
   // Bytes of a page of all caches.
   [[nodiscard]] static std::int64_t page_bytes(const model::Model& model, const model::Serving& serving, bool guesses);
 
+  // Prepares the programs of every size, with logits of at most `wanted` rows.
+  [[nodiscard]] Result<void> prepare_all(std::int64_t wanted);
   // Logits of the rows that are wanted, in their order. `table`: the pages of every slot, [streams, blocks].
   [[nodiscard]] Result<Logits> run(const Batch& batch, std::span<const std::int32_t> table);
   // The same one token further ahead, of rows that have been run: a row's id is the one behind it.
@@ -64,10 +66,13 @@ class EnginePrograms {
   // The program of that many rows, made where it is missing.
   template <typename Make>
   [[nodiscard]] Result<device::Executable*> program(Programs& programs, std::int64_t rows, const Make& make);
+  [[nodiscard]] Result<device::Executable*> serving(std::int64_t rows);
+  [[nodiscard]] Result<device::Executable*> guessing(std::int64_t rows);
+  [[nodiscard]] Result<device::Executable*> head(std::int64_t wanted);
   // The rows' inputs but for a guess's source.
   [[nodiscard]] static Result<void> write_rows(device::Executable& executable, const Batch& batch, std::span<const std::int32_t> table);
   // Logits of these rows of the hidden ones.
-  [[nodiscard]] Result<Logits> head(std::vector<std::int32_t> wanted);
+  [[nodiscard]] Result<Logits> logits(std::vector<std::int32_t> wanted);
 
   device::Device& device_;
   const model::Model& model_;

@@ -356,7 +356,7 @@ TEST(Engine, GuessesChangeNothingButTheSteps) {
     std::vector<Answer> expected;
     for (const ServedRequest& r : requests) expected.push_back(plain(m, r, dtype));
     for (const std::int64_t guesses : {1, 3}) {
-      const auto served = engine(m, {.dtype = dtype, .streams = 3, .rows = 50, .guesses = guesses});
+      const auto served = engine(m, {.dtype = dtype, .streams = 3, .rows = 50, .guesses = guesses, .prepare_all = guesses == 1});
       for (int round = 0; round < 2; ++round) {  // the second time the prompts are found
         const auto found = answer_all(*served, requests).value();
         for (std::size_t i = 0; i < requests.size(); ++i) {

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <ctime>
 #include <utility>
 
 #include "base/clock.h"
@@ -326,7 +325,7 @@ void Service::admit(const std::shared_ptr<Exchange>& exchange, Request& request,
   const std::uint64_t number = random_bits();
   AnswerHead head{.id = fmt::format("{:016x}", number),
                   .number = number,
-                  .created = std::time(nullptr),
+                  .created = unix_time(),
                   .model = model_.name,
                   .fingerprint = fingerprint_of(dtype_, digest_, preparation.seed),
                   .seed = preparation.seed};

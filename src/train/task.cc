@@ -11,9 +11,9 @@ TrainingTask::TrainingTask(const Setup& setup, const store::RunDirectory& run, c
     : setup_(setup),
       run_(run),
       device_(device),
-      programs_(*setup.model, setup.program_settings(), setup.predictions_max(),
-                setup.roll_outs ? setup.roll_outs->ever_needs()
-                                : setup.dataset->validation_count() > 0 && setup.settings.run.evaluate_every > 0),
+      programs_(
+          *setup.model, setup.program_settings(), setup.predictions_max(),
+          setup.roll_outs ? setup.roll_outs->ever_needs() : setup.dataset->validation_count() > 0 && setup.settings.run.evaluate_every > 0),
       layout_(*setup.model, setup.dataset->begin().values.size(), setup.copies()) {}
 
 const std::string& TrainingTask::profile() const {
@@ -30,9 +30,8 @@ guard::Sizes TrainingTask::sizes() const {
   sizes.slot_bytes = std::max(proposal_bytes(batch), asks ? train::question_bytes(*roll_outs, batch) : 0);
   sizes.samples = batch;
   sizes.pass = setup_.settings.run.micro_batch;
-  sizes.area_bytes =
-      device::aligned(area_bytes(std::max(batch, sizes.pass), setup_.dataset->predictions_max(), setup_.dataset->begin().values.size(),
-                                 asks ? roll_outs->group() : 0));
+  sizes.area_bytes = device::aligned(area_bytes(std::max(batch, sizes.pass), setup_.dataset->predictions_max(),
+                                                setup_.dataset->begin().values.size(), asks ? roll_outs->group() : 0));
   sizes.validation = programs_.evaluation.nodes.empty() || setup_.roll_outs ? 0 : setup_.dataset->validation_count();
   return sizes;
 }
@@ -49,9 +48,7 @@ std::unique_ptr<guard::WorkerTask> TrainingTask::worker(int, int threads, bool t
 }
 
 bool TrainingTask::loads_driver(bool trusted) const {
-  if (trusted) return false;
-  const Result<device::BackendPlace> place = device::backend_place(device_.backend);
-  return place.ok() && !place->library.empty();
+  return !trusted && device::brings_driver(device_.backend);
 }
 
 }  // namespace godwit::train

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 
@@ -115,7 +116,8 @@ TEST_P(HuggingFace, LogitsGradientsAndAdamW) {
   auto source = store::ModelSource::open((fs::path(GODWIT_SOURCE_DIR) / "tests/golden" / GetParam()).string());
   ASSERT_TRUE(source.ok()) << source.error().message;
   const model::Model& model = source->model();
-  auto device = device::Device::open({.backend = "cpu", .threads = 2, .isa = ""});
+  const char* backend = std::getenv("GODWIT_BACKEND");
+  auto device = device::Device::open({.backend = backend == nullptr ? "cpu" : backend, .threads = 2, .isa = ""});
   ASSERT_TRUE(device.ok());
 
   const auto rows = golden.ids("input_ids");

@@ -1,8 +1,8 @@
 // A backend that goes wrong in the one way it was compiled for, for plugins_test.cc.
 #include <unistd.h>
 
-#include <cstddef>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 

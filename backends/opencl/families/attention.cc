@@ -82,10 +82,8 @@ const char* const attend_text = R"CL(
   }
 #ifdef WIDE
 #define ROW_BARRIER
-#define ROW_BARRIER_GLOBAL
 #else
 #define ROW_BARRIER barrier(CLK_LOCAL_MEM_FENCE)
-#define ROW_BARRIER_GLOBAL barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 #endif
 )CL";
 

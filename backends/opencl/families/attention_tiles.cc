@@ -493,8 +493,8 @@ struct Layout {
         value(call.integer("value")),
         samples(call.in[samples_input].count() - 1),
         block(product_tile(call.traits).columns),
-        // One block more than tokens, for what vectors read behind the last; off a power of two, or every column would lie in the same lines
-        // of a cache.
+        // One block more than tokens, for what vectors read behind the last; off a power of two, or every column would lie in the same
+        // lines of a cache.
         tokens_padded((tokens + block - 1) / block * block + 2 * block),
         chunks(tokens_padded / 16),
         tile_count(tiles_max(call.traits, tokens, samples)) {}
@@ -503,7 +503,8 @@ struct Layout {
     Argument columns, rows, exponents;
   };
   [[nodiscard]] std::int64_t padded(std::int64_t width) const { return (width + block - 1) / block * block; }
-  Piece lay_out(const char* function, std::vector<Argument> sources, std::int64_t width, bool columns, bool rows, std::vector<Argument> sizes) const {
+  Piece lay_out(const char* function, std::vector<Argument> sources, std::int64_t width, bool columns, bool rows,
+                std::vector<Argument> sizes) const {
     const Piece piece{plan_.scratch(columns ? heads * width * tokens_padded * 4 : 0),
                       plan_.scratch(rows ? heads * tokens * padded(width) * 4 : 0), plan_.scratch(heads * chunks * 4)};
     std::vector<Argument> arguments = std::move(sources);
@@ -593,14 +594,36 @@ void plan_attention_backward_tiles(const Call& call, Plan& plan) {
   const std::int64_t key_floats = all.stack_floats(all.padded(key_width) + all.padded(all.value));
   const Argument stacks = all.stacks(key_floats), dk_pe = plan.scratch(all.tokens * all.heads * all.rotary * 4);
   all.launch("query_gradient_tiles",
-             {queries.rows, keys.columns, keys.rows, values.columns, gradients.rows, mld, queries.exponents, keys.exponents, values.exponents,
-              gradients.exponents, Plan::in(7), tiles, Plan::out(0), stacks, small(query_floats), all.tokens, all.tokens_padded,
-              small(all.chunks), small(all.heads), small(key_width), small(all.value), call.real32("scale")},
+             {queries.rows,      keys.columns,     keys.rows,           values.columns,      gradients.rows,    mld,
+              queries.exponents, keys.exponents,   values.exponents,    gradients.exponents, Plan::in(7),       tiles,
+              Plan::out(0),      stacks,           small(query_floats), all.tokens,          all.tokens_padded, small(all.chunks),
+              small(all.heads),  small(key_width), small(all.value),    call.real32("scale")},
              all.per_tile());
   all.launch("key_gradient_tiles",
-             {queries.columns, queries.rows, keys.rows, values.rows, gradients.columns, gradients.rows, mld, queries.exponents, keys.exponents,
-              values.exponents, gradients.exponents, Plan::in(7), tiles, Plan::out(1), dk_pe, stacks, small(key_floats), all.tokens,
-              all.tokens_padded, small(all.chunks), small(all.heads), small(all.nope), small(all.rotary), small(all.value),
+             {queries.columns,
+              queries.rows,
+              keys.rows,
+              values.rows,
+              gradients.columns,
+              gradients.rows,
+              mld,
+              queries.exponents,
+              keys.exponents,
+              values.exponents,
+              gradients.exponents,
+              Plan::in(7),
+              tiles,
+              Plan::out(1),
+              dk_pe,
+              stacks,
+              small(key_floats),
+              all.tokens,
+              all.tokens_padded,
+              small(all.chunks),
+              small(all.heads),
+              small(all.nope),
+              small(all.rotary),
+              small(all.value),
               call.real32("scale")},
              all.per_tile());
   const std::int64_t count = all.tokens * all.rotary;

@@ -266,7 +266,8 @@ void plan_product(const Call& call, Plan& plan, const Product& product) {
   const std::string all = std::string(tile_text) + text;
   const Tile tile = product_tile(call.traits);
   const bool grouped = product.kind == Product::Kind::grouped, samples = product.kind == Product::Kind::samples;
-  plan.name(fmt::format("{} {} {}x{}", call.in[product.a.input].bf16() ? "bf16" : "f32", style_name(call.traits.style), tile.rows, tile.columns));
+  plan.name(
+      fmt::format("{} {} {}x{}", call.in[product.a.input].bf16() ? "bf16" : "f32", style_name(call.traits.style), tile.rows, tile.columns));
   const auto small = [](std::int64_t x) { return static_cast<std::int32_t>(x); };
   const std::int64_t tiles_a = grouped ? tiles_max(call.traits, product.rows, product.groups) : (product.rows + tile.rows - 1) / tile.rows;
   const std::int64_t tiles_b = (product.columns + tile.columns - 1) / tile.columns;
@@ -278,7 +279,8 @@ void plan_product(const Call& call, Plan& plan, const Product& product) {
   const auto size = [](std::int64_t x) { return static_cast<std::size_t>(x); };
 
   std::vector<Argument> pack = {Plan::in(product.a.input), a, a_exponents, product.rows, product.depth, small(product.a.depth_is_last)};
-  std::vector<Argument> multiply = {a, b, a_exponents, b_exponents, Plan::out(0), product.rows, product.columns, product.depth, small(chunks)};
+  std::vector<Argument> multiply = {
+      a, b, a_exponents, b_exponents, Plan::out(0), product.rows, product.columns, product.depth, small(chunks)};
   if (grouped) {
     const std::int64_t group_samples = (call.in[product.offsets].count() - 1) / product.groups;
     const Argument tiles = plan_tiles(plan, product.offsets, product.groups, group_samples, tiles_a);
@@ -293,7 +295,8 @@ void plan_product(const Call& call, Plan& plan, const Product& product) {
     multiply.emplace_back(small((call.in[product.offsets].count() - 1) / product.groups));
   }
   plan.launch(all, "pack_rows", std::move(pack), {3, {size(tiles_a), size(chunks), 1}}, defines);
-  plan.launch(all, "pack_columns", {Plan::in(product.b.input), b, b_exponents, product.columns, product.depth, small(product.b.depth_is_last)},
+  plan.launch(all, "pack_columns",
+              {Plan::in(product.b.input), b, b_exponents, product.columns, product.depth, small(product.b.depth_is_last)},
               {3, {size(tiles_b), size(chunks), size(matrices_b)}}, defines);
   const std::size_t items = call.traits.style == Style::wide ? 1 : size(tile.rows / 4 * (tile.columns / 4));
   plan.launch(all, "product", std::move(multiply),

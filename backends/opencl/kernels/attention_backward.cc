@@ -107,26 +107,29 @@ kernel void key_gradients(__global const IN0* q, __global const IN0* kv, __globa
       if (t >= visible) PAIR(begin + t, j, p[t], ds[t])
     }
     ROW_BARRIER;
-    FOR_COLUMNS(i, key_width) {
+    FOR_COLUMNS(c, width) {
       float chain;
-      SEGMENT_CHAIN(chain, visible, length, t, ds[t], QUERY(begin + t, i))
-      stack[depth * width + i] = chain;
+      if (c < key_width) {
+        SEGMENT_CHAIN(chain, visible, length, t, ds[t], QUERY(begin + t, c))
+      } else {
+        SEGMENT_CHAIN(chain, visible, length, t, p[t], GRADIENT(begin + t, c - key_width))
+      }
+      stack[depth * width + c] = chain;
     }
-    FOR_COLUMNS(c, value) {
-      float chain;
-      SEGMENT_CHAIN(chain, visible, length, t, p[t], GRADIENT(begin + t, c))
-      stack[depth * width + key_width + c] = chain;
-    }
-    ROW_BARRIER_GLOBAL;
+    ROW_BARRIER;
     PUSH_COLUMNS(width, stack)
-    ROW_BARRIER_GLOBAL;
     ++depth;
     ++nodes;
   }
   FINISH_COLUMNS(width, stack)
-  ROW_BARRIER_GLOBAL;
-  FOR_COLUMNS(i, kv_width) dkv_row[i] = stack[i < nope ? i : i + rotary] + 0.0f;
-  FOR_COLUMNS(i, rotary) dk_pe_row[i] = stack[nope + i] + 0.0f;
+  FOR_COLUMNS(i, width) {
+    const float sum = stack[i] + 0.0f;
+    if (i >= nope && i < key_width) {
+      dk_pe_row[i - nope] = sum;
+    } else {
+      dkv_row[i < nope ? i : i - rotary] = sum;
+    }
+  }
 }
 
 kernel void add_heads(__global const float* of_heads, __global float* dk_pe, long count, int rotary, int heads) {

@@ -18,10 +18,10 @@ kernel void cache_write(__global const IN0* rows, __global const int* slots, __g
 void plan_cache_write(const Call& call, Plan& plan) {
   plan.name("elements");
   const std::int64_t count = call.in[0].count();
-  plan.launch(text, "cache_write",
-              {Plan::in(0), Plan::in(1), Plan::in(2), Plan::out(0), count, call.in[0].width(), call.integer("streams"),
-               call.integer("capacity")},
-              plan.elements(count));
+  plan.launch(
+      text, "cache_write",
+      {Plan::in(0), Plan::in(1), Plan::in(2), Plan::out(0), count, call.in[0].width(), call.integer("streams"), call.integer("capacity")},
+      plan.elements(count));
 }
 
 }  // namespace

@@ -30,7 +30,8 @@ kernel void combine_backward_weights(__global const float* y, __global const int
 void plan_combine_backward(const Call& call, Plan& plan) {
   plan.name("rows");
   const std::int64_t count = call.in[0].count(), width = call.in[0].width(), top_k = call.in[1].width();
-  plan.launch(text, "combine_backward_rows", {Plan::in(1), Plan::in(3), Plan::in(4), Plan::out(0), count, width, top_k}, plan.elements(count));
+  plan.launch(text, "combine_backward_rows", {Plan::in(1), Plan::in(3), Plan::in(4), Plan::out(0), count, width, top_k},
+              plan.elements(count));
   plan.launch(text, "combine_backward_weights", {Plan::in(0), Plan::in(2), Plan::in(4), Plan::out(1), width, top_k},
               plan.rows(call.in[1].count()));
 }

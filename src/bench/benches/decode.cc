@@ -69,8 +69,9 @@ Result<Report> run(Context& context) {
   TRY(add("streams", 32, 16, {.of = Target::Of::value, .value = 600}));
   report.notes.emplace_back(std::string("ds326, bf16, ") +
                             (context.options().weights == model::WeightFormat::q8 ? "weights in blocks of 8 bits, " : "") +
-                            "absorbed, random weights. Prefill: a third of the training formula, the head and what follows the last "
-                            "attention for the last row alone.");
+                            "absorbed, random weights, through the serving engine. Prefill: a third of the training formula, the head for "
+                            "the last row alone; the "
+                            "absorbed form does about a quarter more arithmetic than the formula counts.");
   report.notes.emplace_back(
       "Decode: max(bytes / read bandwidth, FLOPs / bf16 peak); bytes are each weight a row uses, once, and the latent cache.");
   return report;

@@ -1,7 +1,7 @@
 // godwit serve: a model behind OpenAI's API, and a page to chat with it.
-#include <ctime>
 #include <filesystem>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/common.h"
@@ -38,7 +38,7 @@ Result<serve::ServedModel> look_at_model(const Options& options, std::string& pi
   TRY_ASSIGN(const store::ModelSource source, store::ModelSource::open(options.model));
   serve::ServedModel model;
   model.name = options.name.empty() ? default_name(options.model) : options.name;
-  model.created = std::time(nullptr);
+  model.created = unix_time();
   model.vocab_size = source.model().vocab_size();
   model.context = source.model().context();
   if (options.context > model.context) {

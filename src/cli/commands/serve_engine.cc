@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/commands/inference.h"
+#include "device/backends.h"
 #include "guard/sandbox.h"
 #include "infer/engine.h"
 #include "serve/engine_worker.h"
@@ -22,16 +23,18 @@ struct Options {
 
 Result<void> run_engine(const Options& options) {
   // Before anything has threads; model files are only read.
-  std::vector<std::string> unconfined = guard::confine_early();
+  const bool driver = device::brings_driver(options.compute.backend);
+  std::vector<std::string> unconfined = guard::confine_early(driver);
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // a new user namespace forgets it
   TRY_ASSIGN(const std::unique_ptr<OpenModel> opened, open_model(options.model, options.compute));
   TRY_ASSIGN(const Digest digest, opened->source.digest());
   infer::EngineOptions settings = options.engine;
   settings.dtype = opened->dtype;
   settings.weights = opened->format;
+  settings.prepare_all = true;  // a stream does not wait for another one's program
   TRY_ASSIGN(const std::unique_ptr<infer::Engine> engine,
              infer::Engine::create(*opened->device, opened->model(), opened->weights, settings, opened->tokenizer));
-  for (std::string& each : guard::confine(false)) unconfined.push_back(std::move(each));
+  for (std::string& each : guard::confine(false, driver)) unconfined.push_back(std::move(each));
   serve::Ready ready;
   ready.digest = hex(digest);
   ready.dtype = settings.dtype == program::Dtype::bf16 ? "bf16" : "f32";
