@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "attention_check.h"
+#include "attention_nodes.h"
 #include "attention_tile.h"
 #include "functions.h"
 #include "kernel.h"
@@ -26,14 +27,13 @@ struct Stretch {
   std::int64_t key;
 };
 
-// `group` query rows (the heads that share their keys) per position; widths in elements.
+// In elements.
 struct Widths {
   std::int64_t key;
   std::int64_t value;
-  std::int64_t group;
 };
 
-// Places of one head's operands and results; `q`, `o`, m and l by query row (position by position, group by group), keys by key row.
+// Places of one head's operands and results; `q`, `o`, m and l by query row, keys by key row.
 template <typename Dot>
 struct Head {
   Columns<typename Dot::Element> q;
@@ -51,10 +51,9 @@ inline constexpr std::int64_t most_stretch_rows = 256;
 
 // Positions of a stretch: enough for their keys' packing to be small beside the products, few enough that every thread has work. A power
 // of two, so that a stretch cut at its multiples lies within one segment.
-[[nodiscard]] inline std::int64_t stretch_positions(std::int64_t positions, std::int64_t heads, std::int64_t group, int threads) {
+[[nodiscard]] inline std::int64_t stretch_positions(std::int64_t positions, std::int64_t heads, int threads) {
   std::int64_t most = most_stretch_rows;
-  while (most > 1 && most * group > most_stretch_rows) most /= 2;
-  while (most > 1 && most * group > block_rows && (positions + most - 1) / most * heads < std::int64_t{4} * threads) most /= 2;
+  while (most > 1 && most > block_rows && (positions + most - 1) / most * heads < std::int64_t{4} * threads) most /= 2;
   return most;
 }
 
@@ -77,9 +76,8 @@ class Forward {
         values_(carve.take<Word>(segment / Dot::per_word * value_width_)),
         scores_(carve.take<float>(block_rows * score_stride)),
         weights_(Dot::per_word == 1 ? reinterpret_cast<Word*>(scores_) : carve.take<Word>(block_rows * weight_stride)),
-        leaf_(node(carve, block_rows)) {
-    const int levels = waiting_levels(longest);
-    for (int i = 0; i < levels; ++i) waiting_[i] = node(carve, rows);
+        leaf_(carve, block_rows, value_width_),
+        tree_(carve, longest, rows, value_width_, draws) {
     for (std::int64_t n = 0; draws.verify && n <= segment / lanes; ++n)
       value_bounds_.emplace_back(std::max<std::int64_t>(n, 1) * lanes, gemm::segment, widths.value);
   }
@@ -87,14 +85,14 @@ class Forward {
   void aim(const AttentionAim* aim) { aim_ = aim; }
 
   void run(const Head<Dot>& head, const Stretch& stretch, float scale) {
-    const std::int64_t rows = stretch.rows * widths_.group;
+    const std::int64_t rows = stretch.rows;
     const std::int64_t segments = segments_of(stretch);
     for (std::int64_t s = 0; s < segments; ++s) {
       std::int64_t packed = s * segment;
       for (std::int64_t row = 0; row < rows; row += block_rows) {
         const Block block = block_of(stretch, s, row);
         attend_segment(head, stretch, scale, s, block, packed);
-        join(block, s, s + 1 == segments);
+        tree_.take_in(leaf_, block.row, block.rows, s, s + 1 == segments);
         if (s + 1 == segments) finish(head, stretch, block);
       }
     }
@@ -106,22 +104,18 @@ class Forward {
     const Block block = block_of(stretch, s, 0);
     std::int64_t packed = s * segment;
     attend_segment(head, stretch, scale, s, block, packed);
-    std::memcpy(to, leaf_.m, block_rows * sizeof(float));
-    std::memcpy(to + block_rows, leaf_.l, block_rows * sizeof(float));
-    std::memcpy(to + 2 * block_rows, leaf_.o, static_cast<std::size_t>(block.rows * value_width_) * sizeof(float));
+    leaf_.put(block.rows, to);
   }
   void join_segments(const Head<Dot>& head, const Stretch& stretch, const float* nodes) {
     const std::int64_t segments = segments_of(stretch);
     for (std::int64_t s = 0; s < segments; ++s, nodes += node_floats(widths_)) {
       const Block block = block_of(stretch, s, 0);
-      std::memcpy(leaf_.m, nodes, block_rows * sizeof(float));
-      std::memcpy(leaf_.l, nodes + block_rows, block_rows * sizeof(float));
-      std::memcpy(leaf_.o, nodes + 2 * block_rows, static_cast<std::size_t>(block.rows * value_width_) * sizeof(float));
-      join(block, s, s + 1 == segments);
+      leaf_.get(block.rows, nodes);
+      tree_.take_in(leaf_, block.row, block.rows, s, s + 1 == segments);
       if (s + 1 == segments) finish(head, stretch, block);
     }
   }
-  [[nodiscard]] static std::int64_t node_floats(const Widths& widths) { return block_rows * (2 + round_up(widths.value, lanes)); }
+  [[nodiscard]] static std::int64_t node_floats(const Widths& widths) { return Leaf::floats(block_rows, round_up(widths.value, lanes)); }
   [[nodiscard]] static std::int64_t segments_of(const Stretch& stretch) {
     return (stretch.position + stretch.rows + segment - 1) / segment;
   }
@@ -136,20 +130,10 @@ class Forward {
     std::int64_t position;
     std::int64_t keys;
   };
-  struct Node {
-    float* m;
-    float* l;
-    float* o;
-  };
-  Node node(Carve& carve, std::int64_t rows) const {
-    rows = round_up(rows, lanes);
-    return {carve.take<float>(rows), carve.take<float>(rows), carve.take<float>(rows * value_width_)};
-  }
-
   [[nodiscard]] Block block_of(const Stretch& stretch, std::int64_t s, std::int64_t row) const {
     const std::int64_t begin = s * segment;
     return {.row = row,
-            .rows = static_cast<int>(std::min(block_rows, stretch.rows * widths_.group - row)),
+            .rows = static_cast<int>(std::min(block_rows, stretch.rows - row)),
             .position = stretch.position - begin,
             .keys = std::min(stretch.position + stretch.rows - begin, segment)};
   }
@@ -160,8 +144,8 @@ class Forward {
                       std::int64_t& packed) {
     const std::int64_t begin = s * segment;
     const std::int64_t end = begin + block.keys;
-    const std::int64_t rows = stretch.rows * widths_.group;
-    const std::int64_t first_row = stretch.row * widths_.group + block.row;
+    const std::int64_t rows = stretch.rows;
+    const std::int64_t first_row = stretch.row + block.row;
     for (const std::int64_t seen_end = begin + seen(block, block.rows - 1); packed < seen_end; packed += panel_keys) {
       pack(head, stretch.key + packed, std::min(panel_keys, end - packed), packed - begin);
     }
@@ -196,9 +180,7 @@ class Forward {
     return aim_ != nullptr && aim_->open() && aim_->which == which && aim_->segment == s && aim_->row >= block.row &&
            aim_->row < block.row + block.rows;
   }
-  [[nodiscard]] std::int64_t result_row(const Block& block, const Stretch& stretch, int i) const {
-    return (stretch.row * widths_.group + block.row + i) / widths_.group;
-  }
+  [[nodiscard]] std::int64_t result_row(const Block& block, const Stretch& stretch, int i) const { return stretch.row + block.row + i; }
   void strike(float* c, std::int64_t stride, const Block& block, const Stretch& stretch, std::int64_t width, std::int64_t columns,
               const std::vector<float>& earlier) const {
     const auto row = static_cast<int>(aim_->row - block.row);
@@ -252,7 +234,7 @@ class Forward {
 
   // Keys of the segment that row i of the block sees.
   [[nodiscard]] std::int64_t seen(const Block& block, std::int64_t i) const {
-    return std::min(block.keys, block.position + (block.row + i) / widths_.group + 1);
+    return std::min(block.keys, block.position + block.row + i + 1);
   }
 
   static void fetch_key(const Head<Dot>& head, std::int64_t row) {
@@ -275,11 +257,8 @@ class Forward {
     }
     Word* values = values_ + at / Dot::per_word * value_width_;
     if constexpr (Dot::per_word == 1) gathered_values_.words = values;
-    // A latent is key and value: its rows are there already.
-    const bool gathered = Dot::per_word == 2 && head.value.data == head.key_left.data && head.value.stride == head.key_left.stride &&
-                          head.value.width <= head.key_left.width;
-    for (std::int64_t i = 0; i < keys && !gathered; ++i) gather_row(gathered_values_, i, head.value, {}, first_key + i);
-    if constexpr (Dot::per_word == 2) pair_rows(gathered ? gathered_keys_ : gathered_values_, keys, widths_.value, values);
+    for (std::int64_t i = 0; i < keys; ++i) gather_row(gathered_values_, i, head.value, {}, first_key + i);
+    if constexpr (Dot::per_word == 2) pair_rows(gathered_values_, keys, widths_.value, values);
   }
 
   void multiply_scores(const Block& block) {
@@ -351,62 +330,8 @@ class Forward {
     }
   }
 
-  // leaf = waiting joined with leaf, for the block's rows.
-  void join(const Block& block, const Node& waiting) {
-    for (int i = 0; i < block.rows; i += lanes) {
-      const F32 m1 = load(waiting.m + block.row + i);
-      const F32 m2 = load(leaf_.m + i);
-      const F32 m = select(unordered(m1, m2), set1(nan32), larger(m1, m2) + zero());
-      const F32 a1 = exp(m1 - m);
-      const F32 a2 = exp(m2 - m);
-      const F32 l2 = load(leaf_.l + i);
-      store(leaf_.m + i, m);
-      store(leaf_.l + i, fma(load(waiting.l + block.row + i), a1, l2 * a2));
-      Same same;
-      const bool checks = draws_.checks();
-      if (checks) {
-        const Mask some = first(static_cast<int>(std::min<std::int64_t>(lanes, block.rows - i)));
-        const auto look = [&](F32 made, F32 second) { same.look(select(some, made, zero()), select(some, second, zero())); };
-        look(a1, exp(again(m1) - m));
-        look(a2, exp(again(m2) - m));
-        look(load(leaf_.l + i), fma(again(load(waiting.l + block.row + i)), a1, l2 * a2));
-      }
-      alignas(64) float first_scale[lanes];
-      alignas(64) float second_scale[lanes];
-      store(first_scale, a1);
-      store(second_scale, a2);
-      for (int k = 0; k < lanes && i + k < block.rows; ++k) {
-        const float* earlier = waiting.o + (block.row + i + k) * value_width_;
-        float* later = leaf_.o + (i + k) * value_width_;
-        for (std::int64_t c = 0; c < value_width_; c += lanes) {
-          const F32 x = load(later + c);
-          store(later + c, fma(load(earlier + c), set1(first_scale[k]), x * set1(second_scale[k])));
-          if (checks) same.look(load(later + c), fma(load(earlier + c), set1(first_scale[k]), again(x) * set1(second_scale[k])));
-        }
-      }
-      if (!same.holds()) draws_.inspection->doubt(0, -1, std::numeric_limits<double>::infinity(), 0);
-    }
-  }
-
-  // Takes segment `index` into the aligned tree: a binary counter whose bit k is a node waiting at level k.
-  void join(const Block& block, std::int64_t index, bool last) {
-    int level = 0;
-    for (; (index >> level) % 2 != 0; ++level) join(block, waiting_[level]);
-    if (last) {
-      for (++level; (index >> level) != 0; ++level) {
-        if ((index >> level) % 2 != 0) join(block, waiting_[level]);
-      }
-      return;
-    }
-    const Node& to = waiting_[level];
-    const auto rows = static_cast<std::size_t>(block.rows);
-    std::memcpy(to.m + block.row, leaf_.m, rows * sizeof(float));
-    std::memcpy(to.l + block.row, leaf_.l, rows * sizeof(float));
-    std::memcpy(to.o + block.row * value_width_, leaf_.o, rows * static_cast<std::size_t>(value_width_) * sizeof(float));
-  }
-
   void finish(const Head<Dot>& head, const Stretch& stretch, const Block& block) {
-    const std::int64_t first_row = stretch.row * widths_.group + block.row;
+    const std::int64_t first_row = stretch.row + block.row;
     float* results = head.o + first_row * head.o_stride;
     std::vector<float> before;
     const bool struck = aim_ != nullptr && hit(3, block, aim_->segment);
@@ -458,9 +383,9 @@ class Forward {
   Word* values_;   // [segment / per_word][value_width_]
   float* scores_;  // [block_rows][score_stride]
   Word* weights_;  // [block_rows][weight_stride]; of f32 the scores' memory
-  Node leaf_;
+  Leaf leaf_;
+  NodeTree tree_;
   float stored_[block_rows] = {};  // what each row's weights add up to, as they are stored
-  Node waiting_[48];
 };
 
 // Rows begin … end − 1 at positions from `position` on, whose position 0 is key row `key`, cut into stretches at multiples of `positions`.
@@ -502,8 +427,7 @@ class Team {
       : carve_(workspace), widths_(widths), most_segments_((longest + segment - 1) / segment), draws_(carve_, call, widths.value) {
     stretches = carve_.take<Stretch>(most_stretches);
     nodes_ = carve_.take<float>(shared_items(call) * most_segments_ * Forward<Dot>::node_floats(widths));
-    const std::int64_t rows = std::max(most_stretch_rows, widths.group);
-    for (int i = 0; i < call.pool->threads(); ++i) threads_.emplace_back(carve_, widths, longest, rows, draws_);
+    for (int i = 0; i < call.pool->threads(); ++i) threads_.emplace_back(carve_, widths, longest, most_stretch_rows, draws_);
   }
   [[nodiscard]] std::int64_t bytes() const { return carve_.used(); }
 
@@ -530,7 +454,7 @@ class Team {
   [[nodiscard]] bool shares(const Call& call, std::int64_t count, std::int64_t heads) const {
     if (call.pool->threads() == 1 || count * heads > shared_items(call)) return false;
     const std::span<const Stretch> all(stretches, static_cast<std::size_t>(count));
-    return std::all_of(all.begin(), all.end(), [&](const Stretch& s) { return s.rows * widths_.group <= block_rows; }) &&
+    return std::all_of(all.begin(), all.end(), [&](const Stretch& s) { return s.rows <= block_rows; }) &&
            std::any_of(all.begin(), all.end(), [](const Stretch& s) { return Forward<Dot>::segments_of(s) > 1; });
   }
 
@@ -541,7 +465,7 @@ class Team {
     aim.item = chance.below(count * heads);
     const Stretch& stretch = stretches[aim.item / heads];
     aim.which = static_cast<int>(chance.below(4));
-    aim.row = chance.below(stretch.rows * widths_.group);
+    aim.row = chance.below(stretch.rows);
     aim.segment = aim.which == 3 ? Forward<Dot>::segments_of(stretch) - 1 : chance.below(Forward<Dot>::segments_of(stretch));
     aim.column = chance.real();
     aim.strike = draws_.strike();
@@ -585,7 +509,7 @@ void run_streams(const Call& call, const Widths& widths, std::int64_t heads, Hea
   const std::int64_t streams = call.in[1].shape[0];
   const std::int64_t capacity = call.in[1].shape[1];
   const std::int64_t rows = call.in[0].shape[0];
-  const std::int64_t positions = stretch_positions(rows, heads, widths.group, call.pool->threads());
+  const std::int64_t positions = stretch_positions(rows, heads, call.pool->threads());
   const std::int64_t count = cut_streams(call.in[3], call.in[4], streams, capacity, positions, team.stretches);
   // What no stretch covers is padding.
   const std::int64_t width = call.out[0].width();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "attention_check.h"
+#include "attention_nodes.h"
 #include "attention_tile.h"
 #include "functions.h"
 #include "kernel.h"
@@ -94,9 +95,8 @@ class Forward {
         left_(carve, std::max(widths.key, segment)),
         scores_(carve.take<float>(block_rows * score_stride)),
         weights_(Dot::per_word == 1 ? reinterpret_cast<Word*>(scores_) : carve.take<Word>(block_rows * weight_stride)),
-        leaf_(node(carve, block_rows)) {
-    const int levels = waiting_levels(longest);
-    for (int i = 0; i < levels; ++i) waiting_[i] = node(carve, rows);
+        leaf_(carve, block_rows, value_width_),
+        tree_(carve, longest, rows, value_width_, draws) {
     for (std::int64_t n = 0; draws.verify && n <= segment / lanes; ++n)
       value_bounds_.emplace_back(std::max<std::int64_t>(n, 1) * lanes, gemm::segment, widths.value);
   }
@@ -111,7 +111,7 @@ class Forward {
       for (std::int64_t row = 0; row < rows; row += block_rows) {
         const Block block = block_of(stretch, s, row);
         attend_segment(operands, stretch, scale, s, block, packed);
-        join(block, s, s + 1 == segments);
+        tree_.take_in(leaf_, block.row, block.rows, s, s + 1 == segments);
         if (s + 1 == segments) finish(operands, stretch, block);
       }
     }
@@ -123,22 +123,18 @@ class Forward {
     const Block block = block_of(stretch, s, 0);
     std::int64_t packed = s * segment;
     attend_segment(operands, stretch, scale, s, block, packed);
-    std::memcpy(to, leaf_.m, block_rows * sizeof(float));
-    std::memcpy(to + block_rows, leaf_.l, block_rows * sizeof(float));
-    std::memcpy(to + 2 * block_rows, leaf_.o, static_cast<std::size_t>(block.rows * value_width_) * sizeof(float));
+    leaf_.put(block.rows, to);
   }
   void join_segments(const Operands<Dot>& operands, const Stretch& stretch, const float* nodes) {
     const std::int64_t segments = segments_of(stretch);
     for (std::int64_t s = 0; s < segments; ++s, nodes += node_floats(widths_)) {
       const Block block = block_of(stretch, s, 0);
-      std::memcpy(leaf_.m, nodes, block_rows * sizeof(float));
-      std::memcpy(leaf_.l, nodes + block_rows, block_rows * sizeof(float));
-      std::memcpy(leaf_.o, nodes + 2 * block_rows, static_cast<std::size_t>(block.rows * value_width_) * sizeof(float));
-      join(block, s, s + 1 == segments);
+      leaf_.get(block.rows, nodes);
+      tree_.take_in(leaf_, block.row, block.rows, s, s + 1 == segments);
       if (s + 1 == segments) finish(operands, stretch, block);
     }
   }
-  [[nodiscard]] static std::int64_t node_floats(const Widths& widths) { return block_rows * (2 + round_up(widths.value, lanes)); }
+  [[nodiscard]] static std::int64_t node_floats(const Widths& widths) { return Leaf::floats(block_rows, round_up(widths.value, lanes)); }
   [[nodiscard]] static std::int64_t segments_of(const Stretch& stretch) {
     return (stretch.position + stretch.rows + segment - 1) / segment;
   }
@@ -155,16 +151,6 @@ class Forward {
     std::int64_t position;
     std::int64_t keys;
   };
-  struct Node {
-    float* m;
-    float* l;
-    float* o;
-  };
-  Node node(Carve& carve, std::int64_t rows) const {
-    rows = round_up(rows, lanes);
-    return {carve.take<float>(rows), carve.take<float>(rows), carve.take<float>(rows * value_width_)};
-  }
-
   [[nodiscard]] Block block_of(const Stretch& stretch, std::int64_t s, std::int64_t row) const {
     const std::int64_t begin = s * segment;
     return {.row = row,
@@ -340,64 +326,24 @@ class Forward {
     }
   }
 
-  // Scores to weights p = exp(z − m), with the row's m and l. What a row does not see becomes +0 up to the block's longest row.
-  // A DOT's finish may be left out: a zero's sign cannot be seen behind the exponential. `meanwhile(i)` is called before each row.
-  // `checked`: also what the weights add up to as they are stored.
+  // Scores to weights, with each row's m and l. What a row does not see becomes +0 up to the block's longest row. `meanwhile(i)` is called
+  // before each row. `checked`: also what the weights add up to as they are stored.
   template <bool checked, typename Meanwhile>
   void weigh(const Block& block, float scale, Meanwhile meanwhile) {
     const std::int64_t longest = round_up(seen(block, block.rows - 1), lanes);
     const F32 factor = set1(scale);
     for (int i = 0; i < block.rows; ++i) {
       meanwhile(i);
-      float* row = scores_ + i * score_stride;
       const std::int64_t count = seen(block, i);
-      const std::int64_t whole = count / lanes * lanes;
-      const Mask some = first(static_cast<int>(count - whole));
-      const F32 least = set1(-std::numeric_limits<float>::infinity());
-      F32 best = least;
-      Mask nan = first(0);
-      for (std::int64_t j = 0; j < whole; j += lanes) {
-        const F32 z = load(row + j) * factor;
-        store(row + j, z);
-        best = larger(z, best);
-        nan = nan | unordered(z, z);
-      }
-      if (whole < count) {
-        const F32 z = select(some, load(row + whole) * factor, least);
-        store(row + whole, z);
-        best = larger(z, best);
-        nan = nan | unordered(z, z);
-      }
-      const float m = any(nan) ? nan32 : largest_lane(best) + 0.0f;
-      leaf_.m[i] = m;
-      const F32 shift = set1(m);
-      F32 lane[4] = {zero(), zero(), zero(), zero()};
       F32 rounded = zero();
-      const auto put = [&](std::int64_t j, F32 p) {
+      const RowSums sums = weigh_row(scores_ + i * score_stride, count, factor, [&](std::int64_t j, F32 p) {
         put_weights(i, j, p);
         if constexpr (checked && Dot::per_word == 2) rounded = rounded + from_bits(shift_left<16>(to_bf16(p)));
-      };
-      const auto weight = [&](std::int64_t j, F32& sum) {
-        const F32 p = exp(load(row + j) - shift);
-        sum = sum + p;
-        put(j, p);
-      };
-      std::int64_t j = 0;
-      for (; j + 4 * lanes <= whole; j += 4 * lanes) {
-#pragma GCC unroll 4
-        for (int k = 0; k < 4; ++k) weight(j + k * lanes, lane[k]);
-      }
-      for (int k = 0; k < 4 && j < whole; ++k, j += lanes) weight(j, lane[k]);
-      if (whole < count) {
-        const F32 p = select(some, exp(load(row + whole) - shift), zero());
-        F32& sum = lane[whole / lanes % 4];
-        sum = sum + p;
-        put(whole, p);
-        j += lanes;
-      }
-      leaf_.l[i] = sum_lanes(lane);
+      });
+      leaf_.m[i] = sums.m;
+      leaf_.l[i] = sums.l;
       if constexpr (checked) stored_[i] = Dot::per_word == 2 ? tree_of_lanes(rounded) : leaf_.l[i];
-      for (; j < longest; j += lanes) put_weights(i, j, zero());
+      for (std::int64_t j = round_up(count, lanes); j < longest; j += lanes) put_weights(i, j, zero());
     }
   }
   void put_weights(int i, std::int64_t j, F32 p) {
@@ -448,60 +394,6 @@ class Forward {
     }
   }
 
-  // leaf = waiting joined with leaf, for the block's rows.
-  void join(const Block& block, const Node& waiting) {
-    for (int i = 0; i < block.rows; i += lanes) {
-      const F32 m1 = load(waiting.m + block.row + i);
-      const F32 m2 = load(leaf_.m + i);
-      const F32 m = select(unordered(m1, m2), set1(nan32), larger(m1, m2) + zero());
-      const F32 a1 = exp(m1 - m);
-      const F32 a2 = exp(m2 - m);
-      const F32 l2 = load(leaf_.l + i);
-      store(leaf_.m + i, m);
-      store(leaf_.l + i, fma(load(waiting.l + block.row + i), a1, l2 * a2));
-      Same same;
-      const bool checks = draws_.checks();
-      if (checks) {
-        const Mask some = first(static_cast<int>(std::min<std::int64_t>(lanes, block.rows - i)));
-        const auto look = [&](F32 made, F32 second) { same.look(select(some, made, zero()), select(some, second, zero())); };
-        look(a1, exp(again(m1) - m));
-        look(a2, exp(again(m2) - m));
-        look(load(leaf_.l + i), fma(again(load(waiting.l + block.row + i)), a1, l2 * a2));
-      }
-      alignas(64) float first_scale[lanes];
-      alignas(64) float second_scale[lanes];
-      store(first_scale, a1);
-      store(second_scale, a2);
-      for (int k = 0; k < lanes && i + k < block.rows; ++k) {
-        const float* earlier = waiting.o + (block.row + i + k) * value_width_;
-        float* later = leaf_.o + (i + k) * value_width_;
-        for (std::int64_t c = 0; c < value_width_; c += lanes) {
-          const F32 x = load(later + c);
-          store(later + c, fma(load(earlier + c), set1(first_scale[k]), x * set1(second_scale[k])));
-          if (checks) same.look(load(later + c), fma(load(earlier + c), set1(first_scale[k]), again(x) * set1(second_scale[k])));
-        }
-      }
-      if (!same.holds()) draws_.inspection->doubt(0, -1, std::numeric_limits<double>::infinity(), 0);
-    }
-  }
-
-  // Takes segment `index` into the aligned tree: a binary counter whose bit k is a node waiting at level k.
-  void join(const Block& block, std::int64_t index, bool last) {
-    int level = 0;
-    for (; (index >> level) % 2 != 0; ++level) join(block, waiting_[level]);
-    if (last) {
-      for (++level; (index >> level) != 0; ++level) {
-        if ((index >> level) % 2 != 0) join(block, waiting_[level]);
-      }
-      return;
-    }
-    const Node& to = waiting_[level];
-    const auto rows = static_cast<std::size_t>(block.rows);
-    std::memcpy(to.m + block.row, leaf_.m, rows * sizeof(float));
-    std::memcpy(to.l + block.row, leaf_.l, rows * sizeof(float));
-    std::memcpy(to.o + block.row * value_width_, leaf_.o, rows * static_cast<std::size_t>(value_width_) * sizeof(float));
-  }
-
   void finish(const Operands<Dot>& operands, const Stretch& stretch, const Block& block) {
     const std::int64_t first_row = stretch.row * widths_.heads + block.row;
     float* results = operands.o + first_row * widths_.value;
@@ -545,9 +437,9 @@ class Forward {
   LeftRows<Dot> left_;
   float* scores_;  // [block_rows][score_stride]
   Word* weights_;  // [block_rows][weight_stride]; of f32 the scores' memory
-  Node leaf_;
+  Leaf leaf_;
+  NodeTree tree_;
   float stored_[block_rows] = {};  // what each row's weights add up to, as they are stored
-  Node waiting_[48];
 };
 
 // The runs of rows with one slot and consecutive positions become stretches, cut at multiples of `at_once` positions; the other rows

@@ -35,12 +35,14 @@ struct TestModel {
     return fresh;
   }
   static Weights load(device::Device& device, const model::Model& model) {
-    return Weights::load(device, model,
-                         [&](std::size_t index, std::span<float> to) -> Result<void> {
-                           const std::vector<float> fresh = values(model, index);
-                           std::copy(fresh.begin(), fresh.end(), to.begin());
-                           return {};
-                         })
+    return Weights::load(
+               device, model,
+               [&](std::size_t index, std::span<float> to) -> Result<void> {
+                 const std::vector<float> fresh = values(model, index);
+                 std::copy(fresh.begin(), fresh.end(), to.begin());
+                 return {};
+               },
+               Loaded::all)
         .value();
   }
 

@@ -58,4 +58,17 @@ Json head_json(const AnswerHead& head, const char* object) {
   return json;
 }
 
+std::string usage_chunk(const AnswerHead& head, const char* object, const Usage& usage) {
+  Json json = head_json(head, object);
+  json.add("choices", Json::array());
+  json.add("usage", usage_json(usage));
+  return write_json(json);
+}
+
+Json ids_json(const std::vector<infer::ServedEvent>& told) {
+  Json ids = Json::array();
+  for (const infer::ServedEvent& event : told) ids.push_back(event.id);
+  return ids;
+}
+
 }  // namespace godwit::serve

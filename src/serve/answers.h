@@ -72,5 +72,8 @@ class AnswerForm {
 [[nodiscard]] std::string token_text(const ServedModel& model, std::int32_t id);
 // {"id", "object", "created", "model", "system_fingerprint", "seed"}
 [[nodiscard]] Json head_json(const AnswerHead& head, const char* object);
+// The last chunk of a stream, which has usage and no choices.
+[[nodiscard]] std::string usage_chunk(const AnswerHead& head, const char* object, const Usage& usage);
+[[nodiscard]] Json ids_json(const std::vector<infer::ServedEvent>& told);
 
 }  // namespace godwit::serve

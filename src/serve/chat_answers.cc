@@ -45,12 +45,7 @@ class ChatForm final : public AnswerForm {
     return chunk(std::move(json));
   }
 
-  std::string closing(const Usage& usage) const override {
-    Json json = head_json(head_, "chat.completion.chunk");
-    json.add("choices", Json::array());
-    json.add("usage", usage_json(usage));
-    return write_json(json);
-  }
+  std::string closing(const Usage& usage) const override { return usage_chunk(head_, "chat.completion.chunk", usage); }
 
   std::string whole(const std::vector<Choice>& choices, const Usage& usage) const override {
     Json list = Json::array();
@@ -66,9 +61,7 @@ class ChatForm final : public AnswerForm {
       json.add("logprobs", logprobs_ ? logprobs_json(choice.told) : Json());
       json.add("finish_reason", reason(choice.finish, calls));
       if (ids_) {
-        Json ids = Json::array();
-        for (const infer::ServedEvent& event : choice.told) ids.push_back(event.id);
-        json.add("token_ids", std::move(ids));
+        json.add("token_ids", ids_json(choice.told));
       }
       list.push_back(std::move(json));
     }

@@ -41,12 +41,7 @@ class CompletionForm final : public AnswerForm {
     return chunk(std::move(json));
   }
 
-  std::string closing(const Usage& usage) const override {
-    Json json = head_json(head_, "text_completion");
-    json.add("choices", Json::array());
-    json.add("usage", usage_json(usage));
-    return write_json(json);
-  }
+  std::string closing(const Usage& usage) const override { return usage_chunk(head_, "text_completion", usage); }
 
   std::string whole(const std::vector<Choice>& choices, const Usage& usage) const override {
     Json list = Json::array();
@@ -56,9 +51,7 @@ class CompletionForm final : public AnswerForm {
       Json logprobs = logprobs_ ? logprobs_json(choice.told, offset) : Json();
       Json json = choice_json(i, prompt_of(i) + choice.text, std::move(logprobs), choice.finish);
       if (ids_) {
-        Json ids = Json::array();
-        for (const infer::ServedEvent& event : choice.told) ids.push_back(event.id);
-        json.add("token_ids", std::move(ids));
+        json.add("token_ids", ids_json(choice.told));
         json.add("prompt_token_ids", prompt_ids_[i / n_]);
       }
       list.push_back(std::move(json));

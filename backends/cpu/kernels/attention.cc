@@ -22,7 +22,7 @@ attend::Team<Dot> team_of(const Call& call, const Shape& shape, std::byte* works
   // Stretches have at least block_rows rows, but for the last of a sample.
   return {call,
           workspace,
-          {.key = shape.nope + shape.rotary, .value = shape.value, .group = 1},
+          {.key = shape.nope + shape.rotary, .value = shape.value},
           shape.rows,
           shape.samples + shape.rows / attend::block_rows};
 }
@@ -49,7 +49,7 @@ void run_as(const Call& call) {
   clear(0, first);
   clear(last, shape.rows);
 
-  const std::int64_t positions = attend::stretch_positions(last - first, shape.heads, 1, call.pool->threads());
+  const std::int64_t positions = attend::stretch_positions(last - first, shape.heads, call.pool->threads());
   std::int64_t count = 0;
   for (std::int64_t s = 0; s < shape.samples; ++s) {
     attend::cut(samples[s], samples[s + 1] - samples[s], 0, samples[s], positions, team.stretches, count);

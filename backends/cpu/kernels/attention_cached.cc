@@ -13,7 +13,7 @@ using attend::segment;
 using attend::Word;
 
 attend::Widths widths_of(const Call& call) {
-  return {.key = call.integer("nope") + call.in[2].shape[2], .value = call.integer("value"), .group = 1};
+  return {.key = call.integer("nope") + call.in[2].shape[2], .value = call.integer("value")};
 }
 
 // One thread's work on single rows.

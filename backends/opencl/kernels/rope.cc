@@ -1,38 +1,8 @@
-#include "kernel.h"
+#include "families/rotation.h"
 
 namespace godwit::opencl {
-namespace {
-
-constexpr const char* text = R"CL(
-kernel void rope(__global const float* x, __global const int* positions, __global const float* cosines, __global const float* sines,
-          __global OUT0* y, long count, long width, int head_width, int offset, int table_rows, int pairs) {
-  const long at = get_global_id(0);
-  if (at >= count) return;
-  const int column = (int)(at % width) % head_width - offset;
-  if (column < 0 || column >= 2 * pairs) {
-    put0(y, at, x[at]);
-    return;
-  }
-  const long entry = (long)clamp(positions[at / width], 0, table_rows - 1) * pairs + column / 2;
-  const float c = cosines[entry], s = sines[entry];
-  const float a = x[at - column % 2], b = x[at - column % 2 + 1];
-  put0(y, at, column % 2 == 0 ? fma(a, c, -(b * s)) : fma(a, s, b * c));
-}
-)CL";
-
-void plan_rope(const Call& call, Plan& plan) {
-  plan.name("elements");
-  const std::int64_t count = call.in[0].count(), width = call.in[0].width();
-  const auto small = [](std::int64_t x) { return static_cast<std::int32_t>(x); };
-  plan.launch(text, "rope",
-              {Plan::in(0), Plan::in(1), Plan::in(2), Plan::in(3), Plan::out(0), count, width, small(width / call.integer("heads")),
-               small(call.integer("offset")), small(call.in[2].rows()), small(call.in[2].width())},
-              plan.elements(count));
-}
-
-}  // namespace
 
 extern const Kernel rope;
-const Kernel rope{"rope", plan_rope};
+const Kernel rope{"rope", [](const Call& call, Plan& plan) { plan_rotation(call, plan, Turn::forward); }};
 
 }  // namespace godwit::opencl
