@@ -144,9 +144,10 @@ def client_that_does_not_read(server):
 
 def full_queue(model):
     """Beyond the queue: 429 and when to come again; what is queued is answered."""
-    with Server(model, "--context", 4096, "--streams", 1, "--max-queue", 2) as server:
+    long = 40  # answers before the last one, far more than are given before it is told that it waits
+    with Server(model, "--context", 4096, "--streams", 1, "--max-queue", long) as server:
         held = []
-        for tokens in (4000, 4000, 1):
+        for tokens in [4000] * long + [1]:
             connection = server.connect()
             data = json.dumps({"prompt": "x", "max_tokens": tokens, "ignore_eos": True, "stream": True}).encode()
             connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(data), data))
@@ -157,7 +158,7 @@ def full_queue(model):
         # While it waits it is told that it is not forgotten.
         said = b""
         while b": keep-alive" not in said:
-            piece = held[2].recv(4096)
+            piece = held[-1].recv(4096)
             assert piece and b"[DONE]" not in piece, "it was answered before it had waited"
             said += piece
         for connection in held:
