@@ -19,17 +19,6 @@ namespace {
 constexpr std::int64_t new_tokens_max = 512;
 constexpr std::size_t steps_least = 3;
 
-// The engine's programs with the times of their ops so far. The refresh part is left out: weights that stay are refreshed once.
-Result<std::vector<TimedProgram>> timed_programs(const infer::Engine& engine) {
-  std::vector<TimedProgram> timed;
-  for (const device::Executable* executable : engine.executables()) {
-    TRY_ASSIGN(std::vector<device::OpTime> times, executable->op_times());
-    std::fill_n(times.begin(), executable->program().refresh_count, device::OpTime{});
-    timed.push_back({&executable->program(), std::move(times)});
-  }
-  return timed;
-}
-
 }  // namespace
 
 std::vector<std::int32_t> random_prompt(std::int64_t tokens, std::int64_t vocabulary, std::uint64_t seed) {
@@ -80,6 +69,24 @@ Result<DecodeModel::Figures> DecodeModel::decode(Context& context, std::int64_t 
                            depth, new_tokens_max, seconds});
 }
 
+Result<DecodeModel::Load> DecodeModel::answer(Context& context, std::int64_t streams, std::int64_t requests, std::int64_t prompt,
+                                              std::int64_t tokens) {
+  context.options().say(fmt::format("{} answers, {} at once", requests, streams));
+  const infer::EngineOptions options{
+      .dtype = dtype_, .weights = format_, .streams = streams, .context = prompt + tokens, .prepare_all = true};
+  TRY_ASSIGN(const auto engine, infer::Engine::create(*device_, *model_, weights_, options, std::nullopt));
+  std::vector<infer::ServedRequest> all(static_cast<std::size_t>(requests));
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    all[i].request.prompt = random_prompt(prompt, config_.vocab_size, i);
+    all[i].request.max_tokens = tokens;
+  }
+  const auto go_on = [&](const infer::ServedEvent&) { return context.check_interrupted(); };
+  TRY(infer::answer_all(*engine, std::span(all).first(1), go_on));  // touches all memory
+  const double begin = monotonic_seconds();
+  TRY(infer::answer_all(*engine, all, go_on));
+  return Load{.seconds = monotonic_seconds() - begin, .tokens = static_cast<double>(requests * (prompt + tokens))};
+}
+
 Result<DecodeModel::Figures> DecodeModel::measure(Context& context, const Job& job) {
   context.options().say(job.name);
   const bool prefill = job.max_tokens == 1;
@@ -118,7 +125,7 @@ Result<DecodeModel::Figures> DecodeModel::measure(Context& context, const Job& j
   TRY(timed_step());  // prepares the program and makes its copies of the weights
   std::vector<TimedProgram> before;
   if (profile_) {
-    TRY_ASSIGN(before, timed_programs(*engine));
+    TRY_ASSIGN(before, timed_programs(engine->executables()));
   }
   std::vector<double> times;
   const double end = monotonic_seconds() + job.seconds;
@@ -132,14 +139,7 @@ Result<DecodeModel::Figures> DecodeModel::measure(Context& context, const Job& j
   figures.steps = static_cast<std::int64_t>(times.size());
   figures.depth = static_cast<double>(job.prompt) + (prefill ? 0.0 : static_cast<double>(times.size()) / 2 + 2);
   if (profile_) {
-    TRY_ASSIGN(std::vector<TimedProgram> timed, timed_programs(*engine));
-    CHECK(timed.size() == before.size(), "{} programs, {} before the measured steps", timed.size(), before.size());
-    for (std::size_t p = 0; p < timed.size(); ++p) {
-      for (std::size_t i = 0; i < timed[p].times.size(); ++i) {
-        timed[p].times[i].runs -= before[p].times[i].runs;
-        timed[p].times[i].nanoseconds -= before[p].times[i].nanoseconds;
-      }
-    }
+    TRY_ASSIGN(const std::vector<TimedProgram> timed, times_since(before, engine->executables()));
     const auto steps = static_cast<double>(times.size());
     figures.ops = group_ops(job.name, timed, steps, std::accumulate(times.begin(), times.end(), 0.0) / steps, context.ceilings());
   }

@@ -37,6 +37,13 @@ class DecodeModel {
   [[nodiscard]] Result<Figures> prefill(Context& context, std::int64_t tokens, double seconds);
   // Reads a prompt of `depth` tokens into each of `streams`, then gives each a token a step, for about `seconds`.
   [[nodiscard]] Result<Figures> decode(Context& context, std::int64_t streams, std::int64_t depth, double seconds);
+  // Answers `requests` prompts of `prompt` tokens with `tokens` each, `streams` at once, as a server does but without one.
+  struct Load {
+    double seconds = 0;
+    double tokens = 0;  // read and written
+  };
+  [[nodiscard]] Result<Load> answer(Context& context, std::int64_t streams, std::int64_t requests, std::int64_t prompt,
+                                    std::int64_t tokens);
 
  private:
   DecodeModel(std::unique_ptr<device::Device> device, std::unique_ptr<model::Model> model, infer::Weights weights)

@@ -23,8 +23,8 @@ inline constexpr const char* training_formula =
     "FLOPs per token: 6 × matrix parameters a token uses (router, experts used, shared, head) + layers × 3 × sequence × heads × (nope + "
     "rope + v)";
 
-// A prompt's forward pass: a third of that for each token, but the head and what follows attention in the last layer for its last row alone,
-// as only its logits are wanted.
+// A prompt's forward pass: a third of that for each token, but the head and what follows attention in the last layer for its last row
+// alone, as only its logits are wanted.
 [[nodiscard]] double prefill_flops(const model::DeepseekV3Config& config, std::int64_t tokens);
 // One new token of a stream of `depth` tokens, absorbed: 2 · (layers + head) + layers · 2 · depth · heads · (2 · kv_lora + rope).
 [[nodiscard]] double decode_flops(const model::DeepseekV3Config& config, std::int64_t depth);

@@ -31,6 +31,29 @@ struct Sum {
 
 }  // namespace
 
+Result<std::vector<TimedProgram>> timed_programs(std::span<const device::Executable* const> executables) {
+  std::vector<TimedProgram> timed;
+  for (const device::Executable* executable : executables) {
+    TRY_ASSIGN(std::vector<device::OpTime> times, executable->op_times());
+    std::fill_n(times.begin(), executable->program().refresh_count, device::OpTime{});
+    timed.push_back({&executable->program(), std::move(times)});
+  }
+  return timed;
+}
+
+Result<std::vector<TimedProgram>> times_since(std::span<const TimedProgram> before,
+                                              std::span<const device::Executable* const> executables) {
+  TRY_ASSIGN(std::vector<TimedProgram> timed, timed_programs(executables));
+  CHECK(timed.size() == before.size(), "{} programs, {} before the measured steps", timed.size(), before.size());
+  for (std::size_t p = 0; p < timed.size(); ++p) {
+    for (std::size_t i = 0; i < timed[p].times.size(); ++i) {
+      timed[p].times[i].runs -= before[p].times[i].runs;
+      timed[p].times[i].nanoseconds -= before[p].times[i].nanoseconds;
+    }
+  }
+  return timed;
+}
+
 std::string shape_text(const program::Program& program, const program::Node& node) {
   std::string text, dtype;
   const auto say_dtype = [&](const TensorType& type) {

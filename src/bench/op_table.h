@@ -17,6 +17,12 @@ struct TimedProgram {
   std::vector<device::OpTime> times;  // by node
 };
 
+// The programs with the times of their ops so far. The refresh part is left out: weights that stay are refreshed once.
+[[nodiscard]] Result<std::vector<TimedProgram>> timed_programs(std::span<const device::Executable* const> executables);
+// The same since `before` was taken, of the same programs.
+[[nodiscard]] Result<std::vector<TimedProgram>> times_since(std::span<const TimedProgram> before,
+                                                            std::span<const device::Executable* const> executables);
+
 // "bf16 1024×512, 2048×512 → f32 1024×2048": the inputs without integers and single numbers, then the first output. A dtype is said where
 // it changes.
 [[nodiscard]] std::string shape_text(const program::Program& program, const program::Node& node);

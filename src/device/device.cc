@@ -188,6 +188,24 @@ Result<Buffer> Device::wrap(void* memory, std::int64_t bytes) {
   return buffer;
 }
 
+Result<void> Device::copy(const Buffer& buffer, std::int64_t from, std::int64_t to, std::int64_t bytes) {
+  std::vector<std::byte> between(static_cast<std::size_t>(bytes));
+  godwit_error error{};
+  if (backend_->read(queue_, buffer.handle(), from, between.data(), bytes, &error) != GODWIT_OK || finish(error) != GODWIT_OK ||
+      backend_->write(queue_, buffer.handle(), to, between.data(), bytes, &error) != GODWIT_OK || finish(error) != GODWIT_OK) {
+    return device_error(name_, "copy", error);
+  }
+  return {};
+}
+
+godwit_status Device::finish(godwit_error& error) {
+  godwit_event* event = nullptr;
+  if (const godwit_status status = backend_->event_record(queue_, &event, &error); status != GODWIT_OK) return status;
+  const godwit_status status = backend_->event_wait(event, -1, &error);
+  backend_->event_destroy(event);
+  return status;
+}
+
 Result<Executable> Device::prepare(program::Program program) {
   Executable executable;
   executable.device_ = this;
@@ -343,13 +361,8 @@ Result<void> Executable::run_part(godwit_part part) {
 }
 
 Result<void> Executable::wait(std::string_view what) {
-  const godwit_backend& backend = *device_->backend_;
   godwit_error error{};
-  godwit_event* event = nullptr;
-  if (backend.event_record(device_->queue_, &event, &error) != GODWIT_OK) return failure(what, error);
-  const godwit_status status = backend.event_wait(event, -1, &error);
-  backend.event_destroy(event);
-  if (status != GODWIT_OK) return failure(what, error);
+  if (device_->finish(error) != GODWIT_OK) return failure(what, error);
   return {};
 }
 

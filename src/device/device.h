@@ -146,6 +146,8 @@ class Device {
   [[nodiscard]] Result<Buffer> allocate(std::int64_t bytes);
   // The caller's memory, aligned and outliving the buffer; an error where the device cannot address it.
   [[nodiscard]] Result<Buffer> wrap(void* memory, std::int64_t bytes);
+  // Within a buffer, through the host; nothing runs meanwhile.
+  [[nodiscard]] Result<void> copy(const Buffer& buffer, std::int64_t from, std::int64_t to, std::int64_t bytes);
   // Programs whose tensors are all of one shape may be prepared often; the plan is made here.
   [[nodiscard]] Result<Executable> prepare(program::Program program);
   // The kernel that would execute node `index`, or empty.
@@ -160,8 +162,8 @@ class Device {
     std::vector<Finding> findings;
     std::int64_t count = 0;
   };
-  // Asked when the host has taken (hashed, sent) what programs left for it, and before it writes there: also looks whether that is still what
-  // their ops made. May be called from `watch`'s function.
+  // Asked when the host has taken (hashed, sent) what programs left for it, and before it writes there: also looks whether that is still
+  // what their ops made. May be called from `watch`'s function.
   [[nodiscard]] Result<Evidence> evidence();
   [[nodiscard]] std::int64_t checked() const;  // results checked so far; 0 where the backend checks nothing
   // Called whenever an op begins, in the thread that runs programs. Quick, or the device waits. False where the backend cannot.
@@ -173,6 +175,7 @@ class Device {
  private:
   friend class Executable;
   Device() = default;
+  [[nodiscard]] godwit_status finish(godwit_error& error);  // all work given so far
 
   const godwit_backend* backend_ = nullptr;
   godwit_device* device_ = nullptr;

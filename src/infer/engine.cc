@@ -4,9 +4,11 @@
 #include <cmath>
 #include <deque>
 
+#include "base/clock.h"
 #include "base/machine.h"
 #include "infer/engine_programs.h"
 #include "infer/pages.h"
+#include "infer/reuse.h"
 #include "infer/schedule.h"
 #include "infer/served_answer.h"
 
@@ -31,6 +33,16 @@ struct Stream {
   }
   [[nodiscard]] std::int64_t length() const { return static_cast<std::int64_t>(ids.size()); }
   [[nodiscard]] std::int64_t missing() const { return length() - done; }
+  // Whether ids of the prompt are still to be told, and whether by the logits behind this position.
+  [[nodiscard]] bool tells() const { return request.tell_prompt_from && *request.tell_prompt_from < std::ssize(request.request.prompt); }
+  [[nodiscard]] bool tells(std::int64_t position) const {
+    return tells() && position + 1 >= *request.tell_prompt_from && position + 1 < std::ssize(request.request.prompt);
+  }
+  // Ids behind the pages others may find, but for the last one, which is computed whatever is known: its logits are wanted.
+  [[nodiscard]] std::span<const std::int32_t> lacking() const {
+    if (tells()) return {};
+    return std::span(ids).first(ids.size() - 1).subspan(std::min(ids.size() - 1, static_cast<std::size_t>(kept * page_size)));
+  }
 
   std::uint64_t ticket;
   std::uint64_t age;  // in the order of coming
@@ -42,7 +54,10 @@ struct Stream {
   std::int64_t kept = 0;              // pages, the first ones, that others may find
   Pages::Chain chain = 0;             // their end
   std::vector<std::int32_t> guesses;  // of the ids behind these
-  std::optional<std::int64_t> cached;
+  bool again = false;                 // was taken up before: what it finds now is not counted
+  std::int64_t cached = 0;            // ids of the prompt that were found
+  double submitted_at = monotonic_seconds();
+  double queued_s = 0;
   std::size_t slot = 0;
 };
 
@@ -83,6 +98,7 @@ class ContinuousEngine final : public Engine {
 
   Result<std::vector<ServedEvent>> step() override {
     admit();
+    TRY(find_rows());
     const std::vector<std::int64_t> rows = reserve(choose_rows());
     Batch batch;
     for (std::size_t i = 0; i < running_.size(); ++i) add_rows(batch, *running_[i], rows[i]);
@@ -97,6 +113,7 @@ class ContinuousEngine final : public Engine {
     for (std::size_t i = 0; i < running_.size(); ++i) {
       Stream& stream = *running_[i];
       const std::int64_t before = stream.done;
+      TRY(tell(stream, rows[i], logits, wanted, events));
       if (rows[i] < stream.missing()) {
         stream.done += rows[i];
       } else {
@@ -137,22 +154,17 @@ class ContinuousEngine final : public Engine {
       for (const StreamPointer& stream : running_) running.push_back(stream->request.owner);
       const auto next = waiting_.begin() + static_cast<std::ptrdiff_t>(next_waiting(waiting, running));
       Stream& stream = **next;
-      // The last id is computed whatever is found: its logits are wanted.
-      Pages::Found found = pages_.find(stream.request.owner, std::span(stream.ids).first(stream.ids.size() - 1));
-      const std::int64_t needed = pages_for(stream.length()) - static_cast<std::int64_t>(found.pages.size());
+      const std::int64_t found = find_pages(stream);
+      const std::int64_t needed = pages_for(stream.length()) - stream.kept;
       if (!running_.empty() && needed + static_cast<std::int64_t>(running_.size()) > pages_.available()) {
-        pages_.give_back(found.pages);
+        give_pages_back(stream);
         return;
       }
-      stream.kept = static_cast<std::int64_t>(found.pages.size());
-      stream.done = stream.kept * page_size;
-      stream.pages = std::move(found.pages);
-      stream.chain = found.end;
-      if (!stream.cached) {
-        stream.cached = std::min(stream.done, static_cast<std::int64_t>(stream.request.request.prompt.size()));
+      if (!stream.again) {
         facts_.prompt_tokens += stream.request.request.prompt.size();
-        facts_.cached_tokens += static_cast<std::uint64_t>(*stream.cached);
+        stream.queued_s = monotonic_seconds() - stream.submitted_at;
       }
+      count_found(stream, found);
       stream.slot = static_cast<std::size_t>(std::ranges::find(slots_, false) - slots_.begin());
       slots_[stream.slot] = true;
       running_.push_back(std::move(*next));
@@ -161,10 +173,84 @@ class ContinuousEngine final : public Engine {
     }
   }
 
+  // Known pages of ids the stream lacks, in place of what it has of them; how many rows that saves.
+  std::int64_t find_pages(Stream& stream) {
+    const Pages::Found found = pages_.find(stream.request.owner, stream.chain, stream.lacking());
+    if (found.pages.empty()) return 0;
+    pages_.give_back(std::span(stream.pages).subspan(static_cast<std::size_t>(stream.kept)));
+    stream.pages.resize(static_cast<std::size_t>(stream.kept));
+    stream.pages.insert(stream.pages.end(), found.pages.begin(), found.pages.end());
+    stream.kept = std::ssize(stream.pages);
+    stream.chain = found.end;
+    return stream.kept * page_size - std::exchange(stream.done, stream.kept * page_size);
+  }
+
+  // The longest beginning of the stream's next page that stands in a known page or another stream's, copied; how many rows that saves.
+  [[nodiscard]] Result<std::int64_t> copy_rows(std::size_t index) {
+    Stream& stream = *running_[index];
+    const std::int64_t begin = stream.kept * page_size, have = stream.done - begin;
+    const std::optional<Pages::Alike> known = pages_.find_alike(stream.request.owner, stream.chain, stream.lacking());
+    const std::optional<Rows> others = rows_of_another(progress(), index, page_size);
+    std::int32_t from = 0;
+    std::int64_t rows = have;
+    if (known && known->rows > rows) {
+      from = known->page;
+      rows = known->rows;
+    }
+    if (others && others->end > rows) {
+      from = running_[others->stream]->pages[static_cast<std::size_t>(stream.kept)];
+      rows = others->end;
+    }
+    if (rows > have && std::ssize(stream.pages) == stream.kept) {
+      if (const auto page = pages_.take()) {
+        stream.pages.push_back(*page);
+      } else {
+        rows = have;
+      }
+    }
+    if (rows > have) TRY(programs_->copy_rows(from, stream.pages.back(), have, rows - have));
+    if (known) pages_.give_back(std::span(&known->page, 1));
+    stream.done = begin + rows;
+    return rows - have;
+  }
+
+  // What streams that still read need not compute, because it is known by now or stands in another's page.
+  [[nodiscard]] Result<void> find_rows() {
+    for (std::size_t i = 0; i < running_.size(); ++i) {
+      Stream& stream = *running_[i];
+      if (stream.missing() == 1) continue;
+      count_found(stream, find_pages(stream));
+      TRY_ASSIGN(const std::int64_t copied, copy_rows(i));
+      count_found(stream, copied);
+    }
+    return {};
+  }
+
+  void count_found(Stream& stream, std::int64_t rows) {
+    if (stream.again) return;
+    const std::int64_t more = std::min(rows, std::ssize(stream.request.request.prompt) - stream.cached);
+    stream.cached += more;
+    facts_.cached_tokens += static_cast<std::uint64_t>(more);
+  }
+
+  [[nodiscard]] std::vector<Progress> progress() const {
+    std::vector<Progress> all;
+    for (const StreamPointer& stream : running_) {
+      const std::int64_t begin = stream->kept * page_size;
+      all.push_back({stream->tells() ? 0 : stream->request.owner, stream->chain,
+                     std::span(stream->ids).subspan(static_cast<std::size_t>(begin)), stream->done - begin});
+    }
+    return all;
+  }
+
   [[nodiscard]] std::vector<std::int64_t> choose_rows() const {
+    const std::vector<Progress> all = progress();
     std::vector<Pending> pending;
-    for (const StreamPointer& stream : running_)
-      pending.push_back({stream->missing(), static_cast<std::int64_t>(stream->guesses.size()), stream->request.owner});
+    for (std::size_t i = 0; i < running_.size(); ++i) {
+      const Stream& stream = *running_[i];
+      const std::int64_t missing = stream.missing() > 1 && reads_for(all, i) ? 0 : stream.missing();
+      pending.push_back({missing, static_cast<std::int64_t>(stream.guesses.size()), stream.request.owner});
+    }
     return schedule(pending, options_.rows);
   }
 
@@ -190,17 +276,21 @@ class ContinuousEngine final : public Engine {
     StreamPointer stream = std::move(running_.back());
     running_.pop_back();
     leave(*stream);
+    stream->again = true;
     waiting_.push_front(std::move(stream));
   }
 
   // Gives back what the stream has in the cache.
   void leave(Stream& stream) {
+    give_pages_back(stream);
+    stream.guesses.clear();
+    slots_[stream.slot] = false;
+  }
+  void give_pages_back(Stream& stream) {
     pages_.give_back(stream.pages);
     stream.pages.clear();
-    stream.guesses.clear();
     stream.done = stream.kept = 0;
     stream.chain = 0;
-    slots_[stream.slot] = false;
   }
 
   static Batch::Row row_of(const Stream& stream, std::int32_t id, std::int64_t position, std::int32_t source = 0) {
@@ -215,7 +305,7 @@ class ContinuousEngine final : public Engine {
   // The stream's next rows, and behind its last id the guesses; logits are wanted from the last id's on.
   static void add_rows(Batch& batch, const Stream& stream, std::int64_t rows) {
     for (std::int64_t i = stream.done; i < stream.done + rows; ++i) {
-      if (i + 1 >= stream.length()) batch.wanted.push_back(static_cast<std::int32_t>(batch.rows.size()));
+      if (i + 1 >= stream.length() || stream.tells(i)) batch.wanted.push_back(static_cast<std::int32_t>(batch.rows.size()));
       const std::int32_t id =
           i < stream.length() ? stream.ids[static_cast<std::size_t>(i)] : stream.guesses[static_cast<std::size_t>(i - stream.length())];
       batch.rows.push_back(row_of(stream, id, i));
@@ -228,6 +318,25 @@ class ContinuousEngine final : public Engine {
       std::ranges::copy(stream->pages, table.begin() + static_cast<std::ptrdiff_t>(stream->slot) * blocks_);
     }
     return table;
+  }
+
+  // Ids of the prompt whose logits the stream's next `rows` have given, from row `row` of the logits on, which becomes the next one's.
+  [[nodiscard]] Result<void> tell(Stream& stream, std::int64_t rows, const Logits& logits, std::size_t& row,
+                                  std::vector<ServedEvent>& events) {
+    for (std::int64_t i = stream.done; i < stream.done + rows && stream.tells(); ++i) {
+      if (!stream.tells(i)) continue;
+      TRY(check_finite(stream, logits.lse[row]));
+      events.push_back(stream.answer.tell(stream.ids[static_cast<std::size_t>(i + 1)], logits.row(row), logits.lse[row]));
+      events.back().ticket = stream.ticket;
+      ++row;
+      stream.request.tell_prompt_from = i + 2;
+    }
+    return {};
+  }
+  static Result<void> check_finite(const Stream& stream, float lse) {
+    if (std::isfinite(lse)) return {};
+    return world_error("request {}: the logits behind {} tokens are not finite (log_sum_exp {}); the weights are damaged or diverged",
+                       stream.ticket, stream.length(), lse);
   }
 
   // The token behind the stream's last id, and behind every guess that came true; `row` is the first of its rows of logits and becomes the
@@ -248,13 +357,11 @@ class ContinuousEngine final : public Engine {
     return {};
   }
   [[nodiscard]] Result<ServedEvent> take(Stream& stream, std::span<const float> logits, float lse) {
-    if (!std::isfinite(lse)) {
-      return world_error("request {}: the logits behind {} tokens are not finite (log_sum_exp {}); the weights are damaged or diverged",
-                         stream.ticket, stream.length(), lse);
-    }
+    TRY(check_finite(stream, lse));
     ServedEvent event = stream.answer.take(logits, lse);
     event.ticket = stream.ticket;
-    event.cached = *stream.cached;
+    event.cached = stream.cached;
+    event.queued_s = stream.queued_s;
     stream.ids.push_back(event.id);
     ++facts_.answer_tokens;
     return event;
@@ -371,6 +478,7 @@ Result<std::vector<Answer>> answer_all(Engine& engine, std::span<const ServedReq
     TRY_ASSIGN(const std::vector<ServedEvent> events, engine.step());
     for (const ServedEvent& event : events) {
       if (on_event) TRY(on_event(event));
+      if (event.prompt) continue;
       Answer& answer = answers[event.ticket];
       answer.ids.push_back(event.id);
       answer.logprobs.push_back(event.logprob);

@@ -33,6 +33,9 @@ struct ServedRequest {
   double presence_penalty = 0;
   std::vector<std::pair<std::int32_t, float>> logit_bias;
   std::int64_t top_logprobs = 0;  // the likeliest ids to tell with every token
+  // The prompt's ids from this one on, at least the second, are told as events of their own before the answer's. They are then computed,
+  // not looked for in the cache.
+  std::optional<std::int64_t> tell_prompt_from;
   // The prompt has opened thinking, which lasts up to and with this id. Stop strings, penalties' counts and the grammar begin after it.
   std::optional<std::int32_t> think_end;
   std::shared_ptr<const Grammar> grammar;
@@ -47,7 +50,7 @@ struct TopLogprob {
   float logprob = 0;
 };
 
-// One new token.
+// One new token, or one of the prompt.
 struct ServedEvent {
   std::uint64_t ticket = 0;
   std::int32_t id = 0;
@@ -55,8 +58,10 @@ struct ServedEvent {
   std::vector<TopLogprob> top;  // the likeliest first
   std::string text;             // what became certain with it; special tokens are not shown
   bool thinking = false;        // id and text belong to the thinking
+  bool prompt = false;          // id and log-probabilities are of the prompt; there is no text
   std::optional<Finish> finish;
-  std::int64_t cached = 0;  // rows of the prompt that were found in the cache
+  std::int64_t cached = 0;  // rows of the prompt that were found in the cache, or copied from others'
+  double queued_s = 0;      // from submit() until it was taken up
 };
 
 struct EngineOptions {

@@ -57,15 +57,23 @@ Result<void> EnginePrograms::allocate() {
     offsets_.emplace(name, bytes);
     bytes += device::aligned(size);
   };
+  const auto place_cache = [&](const Tensor& tensor) {
+    caches_.push_back({bytes, tensor.type.bytes() / (serving_.pages * serving_.page)});
+    place(tensor.name, tensor.type.bytes());
+  };
   for (const Tensor& tensor : program.tensors) {
-    if (is_cache(tensor) || tensor.role == Role::constant) place(tensor.name, tensor.type.bytes());
+    if (is_cache(tensor)) {
+      place_cache(tensor);
+    } else if (tensor.role == Role::constant) {
+      place(tensor.name, tensor.type.bytes());
+    }
   }
   const std::int64_t hidden = program.tensor(program.find("hidden")).type.bytes() / serving_.rows * hidden_rows_;
   place("hidden", hidden);
   if (guesses_) {
     place("guessed", hidden);
     for (const Tensor& tensor : model_.guessing(serving_, hidden_rows_).tensors) {
-      if (is_cache(tensor)) place(tensor.name, tensor.type.bytes());
+      if (is_cache(tensor)) place_cache(tensor);
     }
   }
   TRY(check_memory(fmt::format("a cache of {} pages of {} positions", serving_.pages, serving_.page), bytes,
@@ -138,6 +146,14 @@ Result<void> EnginePrograms::prepare_all(std::int64_t wanted) {
     if (guesses_) TRY(guessing(rows));
   }
   for (std::int64_t rows = 1; rows < 2 * wanted; rows *= 2) TRY(head(rows));
+  return {};
+}
+
+Result<void> EnginePrograms::copy_rows(std::int32_t from, std::int32_t to, std::int64_t first, std::int64_t count) {
+  for (const Cache& cache : caches_) {
+    const auto place = [&](std::int32_t page) { return cache.offset + (page * serving_.page + first) * cache.row_bytes; };
+    TRY(device_.copy(buffer_, place(from), place(to), count * cache.row_bytes));
+  }
   return {};
 }
 

@@ -47,6 +47,8 @@ class EnginePrograms {
 
   // Prepares the programs of every size, with logits of at most `wanted` rows.
   [[nodiscard]] Result<void> prepare_all(std::int64_t wanted);
+  // Copies rows [first, first + count) of a page to the same rows of another one, in all caches.
+  [[nodiscard]] Result<void> copy_rows(std::int32_t from, std::int32_t to, std::int64_t first, std::int64_t count);
   // Logits of the rows that are wanted, in their order. `table`: the pages of every slot, [streams, blocks].
   [[nodiscard]] Result<Logits> run(const Batch& batch, std::span<const std::int32_t> table);
   // The same one token further ahead, of rows that have been run: a row's id is the one behind it.
@@ -82,6 +84,11 @@ class EnginePrograms {
   std::int64_t hidden_rows_ = 0;                 // of a run; as many of a guess follow
   device::Buffer buffer_;                        // caches, constants, hidden rows
   std::map<std::string, std::int64_t> offsets_;  // in it, by tensor
+  struct Cache {
+    std::int64_t offset = 0;
+    std::int64_t row_bytes = 0;
+  };
+  std::vector<Cache> caches_;
   Programs servings_, guessings_, heads_;
 };
 

@@ -113,12 +113,12 @@ TEST(Engine, WhatIsFoundInTheCacheIsWhatWouldBeComputed) {
         .value()[0];
   };
   for (const ServedRequest& r : turns) expect_equal(answer(r), plain(m, r), fmt::format("prompt of {}", r.request.prompt.size()));
-  EXPECT_EQ(cached, 0) << "63 ids fill no page";
-  // Whole pages are found, but for the last id's.
+  EXPECT_EQ(cached, 62) << "the beginning of a page";
+  // All is found, but for the last id's row.
   (void)answer(turns[1]);
   EXPECT_EQ(cached, 128);
   (void)answer(turns[2]);
-  EXPECT_EQ(cached, 64);
+  EXPECT_EQ(cached, 127);
   // A second turn finds what the first answer wrote, too.
   const Answer first = answer(turns[0]);
   std::vector<std::int32_t> ids = shared;
@@ -136,6 +136,28 @@ TEST(Engine, WhatIsFoundInTheCacheIsWhatWouldBeComputed) {
   }
   EXPECT_EQ(served->facts().pages_used, 0);
   EXPECT_GT(served->facts().pages_kept, 0);
+}
+
+TEST(Engine, ABeginningThatSeveralReadIsComputedOnce) {
+  TestModel m("", 2);
+  const std::vector<std::int32_t> head = test_ids(150, 1);
+  for (const std::int64_t guesses : {0, 2}) {
+    std::vector<ServedRequest> requests;
+    for (const std::size_t tail : {1, 9, 30, 5, 70, 5}) {
+      std::vector<std::int32_t> ids = head;
+      for (const std::int32_t id : test_ids(tail, 40 + tail)) ids.push_back(id);
+      requests.push_back(request(ids, 12));
+      requests.back().owner = 3;
+    }
+    TestModel with_layer("", 2, {{"num_nextn_predict_layers", 1}});
+    TestModel& used = guesses > 0 ? with_layer : m;
+    const auto served = engine(used, {.streams = 6, .rows = 64, .guesses = guesses});
+    const auto found = answer_all(*served, requests).value();
+    for (std::size_t i = 0; i < requests.size(); ++i) expect_equal(found[i], plain(used, requests[i]), fmt::format("request {}", i));
+    // Each has the head of the first; the last one all but its last id of the one with the same prompt.
+    EXPECT_EQ(served->facts().cached_tokens, 4u * 150 + 154) << guesses;
+    EXPECT_EQ(served->facts().pages_used, 0);
+  }
 }
 
 TEST(Engine, StreamsThatLoseTheirPagesGiveTheSameAnswers) {
@@ -259,6 +281,39 @@ TEST(Engine, TheLikeliestTokensAreThoseOfThePlainDistribution) {
 
 // Requests come and go at random beside each other, with small caches and many chunk sizes; every answer that was not cancelled must be the
 // plain loop's.
+TEST(Engine, ThePromptsLogprobsAreThoseOfAnsweringIt) {
+  TestModel m;
+  ServedRequest whole = request(150, 20, 0);
+  const Answer answer = plain(m, whole);
+  ServedRequest longer = whole;
+  longer.owner = 5;
+  longer.request.prompt.insert(longer.request.prompt.end(), answer.ids.begin(), answer.ids.begin() + 10);
+  longer.request.max_tokens = 10;
+  longer.top_logprobs = 2;
+  const auto served = engine(m, {.streams = 3, .rows = 50});
+  for (const std::int64_t from : {1, 1, 140}) {
+    longer.tell_prompt_from = from;
+    std::vector<ServedEvent> told, said;
+    const std::vector<ServedRequest> both = {longer, request(70, 30)};
+    const auto found = answer_all(*served, both, [&](const ServedEvent& event) -> Result<void> {
+                         if (event.ticket == 0) (event.prompt ? told : said).push_back(event);
+                         return {};
+                       }).value();
+    ASSERT_EQ(told.size(), 160u - static_cast<std::size_t>(from)) << "each once, those found in the cache a moment ago too";
+    EXPECT_EQ(said[0].cached, 0);
+    for (std::size_t i = 0; i < told.size(); ++i) EXPECT_EQ(told[i].id, longer.request.prompt[i + static_cast<std::size_t>(from)]);
+    for (std::size_t i = 0; i < 10; ++i) {
+      const ServedEvent& event = told[told.size() - 10 + i];
+      EXPECT_EQ(bits({event.logprob}), bits({answer.logprobs[i]})) << i;
+      EXPECT_EQ(event.top[0].id, answer.ids[i]) << "the answer was greedy";
+    }
+    EXPECT_EQ(found[0].ids, std::vector(answer.ids.begin() + 10, answer.ids.end()));
+    expect_equal(found[1], plain(m, both[1]), "the other one");
+  }
+  longer.tell_prompt_from = 0;
+  EXPECT_FALSE(served->submit(9, longer).ok());
+}
+
 TEST(Engine, ARandomScheduleGivesThePlainLoopsBits) {
   TestModel m;
   const std::vector<std::int32_t> shared = test_ids(300, 2);

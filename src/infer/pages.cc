@@ -1,15 +1,21 @@
 #include "infer/pages.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace godwit::infer {
+
+std::int64_t common_beginning(std::span<const std::int32_t> a, std::span<const std::int32_t> b) {
+  return std::ranges::mismatch(a, b).in1 - a.begin();
+}
 
 Pages::Pages(std::int64_t count, std::int64_t size) : size_(size), pages_(static_cast<std::size_t>(count)) {
   for (std::int64_t page = count; page-- > 0;) free_.push_back(static_cast<std::int32_t>(page));
 }
 
-Pages::Found Pages::find(std::uint64_t owner, std::span<const std::int32_t> ids) {
-  Found found;
+Pages::Found Pages::find(std::uint64_t owner, Chain before, std::span<const std::int32_t> ids) {
+  Found found{.pages = {}, .end = before};
   if (owner == 0) return found;
   const auto size = static_cast<std::size_t>(size_);
   for (; ids.size() >= size; ids = ids.subspan(size)) {
@@ -20,6 +26,25 @@ Pages::Found Pages::find(std::uint64_t owner, std::span<const std::int32_t> ids)
     found.end = known->second.end;
   }
   return found;
+}
+
+std::optional<Pages::Alike> Pages::find_alike(std::uint64_t owner, Chain before, std::span<const std::int32_t> ids) {
+  if (owner == 0) return std::nullopt;
+  const std::vector<std::int32_t> begin(ids.begin(), ids.begin() + std::min(std::ssize(ids), size_));
+  // Keys are in lexicographic order: the longest common beginning is one of the two neighbours'.
+  const auto after = known_.lower_bound(Key(owner, before, begin));
+  Alike best;
+  const auto consider = [&](std::map<Key, Known>::const_iterator known) {
+    const auto& [its_owner, its_before, its_ids] = known->first;
+    if (its_owner != owner || its_before != before) return;
+    const std::int64_t rows = common_beginning(its_ids, begin);
+    if (rows > best.rows) best = {known->second.page, rows};
+  };
+  if (after != known_.end()) consider(after);
+  if (after != known_.begin()) consider(std::prev(after));
+  if (best.rows == 0) return std::nullopt;
+  use(best.page);
+  return best;
 }
 
 std::optional<std::int32_t> Pages::take() {

@@ -1,8 +1,9 @@
 // The pages of a cache: which are in use, and which hold a beginning that others may find.
 //
 // A full page is known by its owner, the chain of pages before it and its ids, all compared: what is found is what was asked for, not what
-// has its hash. What nobody uses is kept until its room is needed, the longest unused first; a chain is given back from its end, so that no
-// page is forgotten before those that follow it.
+// has its hash. Where no whole page is, the one whose ids begin alike can be found, for its first rows to be copied. What nobody uses is
+// kept until its room is needed, the longest unused first; a chain is given back from its end, so that no page is forgotten before those
+// that follow it.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,9 @@
 
 namespace godwit::infer {
 
+// Ids that both begin with.
+[[nodiscard]] std::int64_t common_beginning(std::span<const std::int32_t> a, std::span<const std::int32_t> b);
+
 class Pages {
  public:
   // `size`: positions of a page.
@@ -26,8 +30,15 @@ class Pages {
     std::vector<std::int32_t> pages;
     Chain end = 0;
   };
-  // The longest known chain of whole pages of `ids`; the caller uses its pages from now on. Owner 0 finds nothing.
-  [[nodiscard]] Found find(std::uint64_t owner, std::span<const std::int32_t> ids);
+  // The longest known chain of whole pages of `ids` behind `before`; the caller uses its pages from now on. Owner 0 finds nothing.
+  [[nodiscard]] Found find(std::uint64_t owner, Chain before, std::span<const std::int32_t> ids);
+  // Of the pages known behind `before`, the one with the longest beginning in common with `ids`, and how long that is; the caller uses it
+  // from now on.
+  struct Alike {
+    std::int32_t page = 0;
+    std::int64_t rows = 0;
+  };
+  [[nodiscard]] std::optional<Alike> find_alike(std::uint64_t owner, Chain before, std::span<const std::int32_t> ids);
   // A page to write to, used by the caller from now on: a free one, or the kept one that was unused longest. None: all are in use.
   [[nodiscard]] std::optional<std::int32_t> take();
   // `page`, used by the caller and full with `ids` behind the chain `before`, may be found from now on. Where an equal one is known, that

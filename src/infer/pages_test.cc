@@ -12,7 +12,7 @@ using Ids = std::vector<std::int32_t>;
 
 // Takes pages for `ids`, keeps the full ones, and returns all.
 std::vector<std::int32_t> fill(Pages& pages, std::uint64_t owner, const Ids& ids) {
-  Pages::Found found = pages.find(owner, ids);
+  Pages::Found found = pages.find(owner, 0, ids);
   const auto size = static_cast<std::size_t>(pages.size());
   while (found.pages.size() * size < ids.size()) {
     const std::size_t at = found.pages.size() * size;
@@ -33,7 +33,7 @@ TEST(Pages, AreFoundByOwnerAndWholeBeginning) {
   EXPECT_EQ(pages.used(), 0);
   EXPECT_EQ(pages.kept(), 2);
   const auto found = [&](std::uint64_t owner, const Ids& ids) {
-    const Pages::Found f = pages.find(owner, ids);
+    const Pages::Found f = pages.find(owner, 0, ids);
     pages.give_back(f.pages);
     return f.pages;
   };
@@ -44,6 +44,29 @@ TEST(Pages, AreFoundByOwnerAndWholeBeginning) {
   EXPECT_EQ(found(6, {1, 2, 3, 4}), Ids{});
   pages.give_back(fill(pages, 0, {1, 2, 3, 4}));
   EXPECT_EQ(found(0, {1, 2, 3, 4}), Ids{});
+}
+
+TEST(Pages, TheLongestCommonBeginningIsFound) {
+  Pages pages(12, 4);
+  const auto first = fill(pages, 5, {1, 2, 3, 4, 1, 2, 3, 4});
+  const auto second = fill(pages, 5, {1, 2, 3, 4, 1, 5, 5, 5});
+  pages.give_back(fill(pages, 6, {1, 2, 3, 9}));
+  const Pages::Found head = pages.find(5, 0, Ids{1, 2, 3, 4});
+  const auto alike = [&](std::uint64_t owner, Pages::Chain before, const Ids& ids) {
+    const auto found = pages.find_alike(owner, before, ids);
+    if (found) pages.give_back(std::span(&found->page, 1));
+    return found ? std::pair(found->page, found->rows) : std::pair(-1, std::int64_t{0});
+  };
+  EXPECT_EQ(alike(5, head.end, {1, 2, 3, 9}), std::pair(first[1], std::int64_t{3}));
+  EXPECT_EQ(alike(5, head.end, {1, 2}), std::pair(first[1], std::int64_t{2}));
+  EXPECT_EQ(alike(5, head.end, {1, 5, 5, 4}), std::pair(second[1], std::int64_t{3}));
+  EXPECT_EQ(alike(5, head.end, {1, 4, 5, 5}).second, 1);
+  EXPECT_EQ(alike(5, head.end, {1, 2, 3, 4, 7, 7}), std::pair(first[1], std::int64_t{4})) << "no more than a page";
+  EXPECT_EQ(alike(5, head.end, {2}).first, -1);
+  EXPECT_EQ(alike(5, head.end, {}).first, -1);
+  EXPECT_EQ(alike(5, 0, {1, 2, 3, 9}), std::pair(first[0], std::int64_t{3}));
+  EXPECT_EQ(alike(7, 0, {1, 2, 3, 9}).first, -1) << "another owner's";
+  EXPECT_EQ(alike(0, 0, {1, 2, 3, 9}).first, -1);
 }
 
 TEST(Pages, WhatIsUsedIsNeverTaken) {
@@ -58,21 +81,21 @@ TEST(Pages, WhatIsUsedIsNeverTaken) {
   const std::vector<std::int32_t> all = {a, b};
   pages.give_back(all);
   EXPECT_EQ(pages.available(), 2);
-  EXPECT_EQ(pages.find(1, Ids{9, 9}).pages.size(), 0u) << "what was taken is forgotten";
-  EXPECT_EQ(pages.find(1, Ids{7, 8}).pages, used);
+  EXPECT_EQ(pages.find(1, 0, Ids{9, 9}).pages.size(), 0u) << "what was taken is forgotten";
+  EXPECT_EQ(pages.find(1, 0, Ids{7, 8}).pages, used);
 }
 
 TEST(Pages, TheLongestUnusedIsForgottenFirstAndEndsBeforeBeginnings) {
   Pages pages(4, 1);
   pages.give_back(fill(pages, 1, {1, 2}));
   pages.give_back(fill(pages, 1, {3, 4}));
-  pages.give_back(pages.find(1, Ids{1, 2}).pages);
+  pages.give_back(pages.find(1, 0, Ids{1, 2}).pages);
   std::vector<std::int32_t> taken = {pages.take().value()};
   EXPECT_EQ(pages.kept(), 3);
-  const Pages::Found found = pages.find(1, Ids{3, 4});
+  const Pages::Found found = pages.find(1, 0, Ids{3, 4});
   EXPECT_EQ(found.pages.size(), 1u) << "4 is forgotten, 3 is not";
   pages.give_back(found.pages);
-  EXPECT_EQ(pages.find(1, Ids{1, 2}).pages.size(), 2u);
+  EXPECT_EQ(pages.find(1, 0, Ids{1, 2}).pages.size(), 2u);
 }
 
 TEST(Pages, TwoThatFillTheSamePageShareIt) {

@@ -27,7 +27,7 @@ std::vector<std::int64_t> schedule(std::span<const Pending> streams, std::int64_
   for (std::size_t i = 0; i < streams.size(); ++i) {
     if (streams[i].rows == 1) {
       rows[i] = 1 + streams[i].guesses;
-    } else {
+    } else if (streams[i].rows > 1) {
       owners.insert(streams[i].owner);
     }
   }

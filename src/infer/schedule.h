@@ -13,7 +13,7 @@ namespace godwit::infer {
 
 // A stream that is being answered.
 struct Pending {
-  std::int64_t rows = 1;     // ids whose latents are missing: 1, the last one, once the prompt has been read
+  std::int64_t rows = 1;     // ids whose latents are missing: 1, the last one, once the prompt has been read; 0: it waits for another's
   std::int64_t guesses = 0;  // rows to look ahead with, where it has one row
   std::uint64_t owner = 0;
 };

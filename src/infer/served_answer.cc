@@ -21,6 +21,9 @@ Result<void> check(const ServedRequest& request, const model::Model& model, std:
   if (request.top_logprobs < 0 || request.top_logprobs > model.vocab_size()) {
     return input_error("{}: top_logprobs is {}; it must lie in 0 … {}", name, request.top_logprobs, model.vocab_size());
   }
+  if (request.tell_prompt_from && *request.tell_prompt_from < 1) {
+    return input_error("{}: the prompt can be told from its second id on, not from id {}", name, *request.tell_prompt_from);
+  }
   if (request.think_end && !known(*request.think_end)) {
     return input_error("{}: think_end is id {}, outside the model's vocabulary of {}", name, *request.think_end, model.vocab_size());
   }
@@ -54,6 +57,15 @@ ServedEvent ServedAnswer::take(std::span<const float> logits, float lse) {
   CHECK(!refused_, "the grammar allowed id {} and does not take it", id);
   event.logprob = logits[static_cast<std::size_t>(id)] - lse;
   event.top = std::move(top);
+  return event;
+}
+
+ServedEvent ServedAnswer::tell(std::int32_t id, std::span<const float> logits, float lse) const {
+  ServedEvent event;
+  event.id = id;
+  event.logprob = logits[static_cast<std::size_t>(id)] - lse;
+  event.top = likeliest(logits, lse);
+  event.prompt = true;
   return event;
 }
 

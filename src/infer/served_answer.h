@@ -28,6 +28,8 @@ class ServedAnswer {
   [[nodiscard]] bool refused() const { return refused_; }
   // The next token, from the logits behind the last one. The event has no ticket.
   [[nodiscard]] ServedEvent take(std::span<const float> logits, float lse);
+  // An id of the prompt, from the logits in front of it.
+  [[nodiscard]] ServedEvent tell(std::int32_t id, std::span<const float> logits, float lse) const;
   // What take() would choose of these logits, `ahead` tokens from now; beyond 0 without what the tokens between would change.
   [[nodiscard]] std::int32_t guess(std::span<const float> logits, std::int64_t ahead) const;
   // Tokens it may still have.

@@ -78,25 +78,35 @@ void Answering::event(const infer::ServedEvent& event) {
   const std::size_t index = found->second;
   Choice& choice = choices_[index];
   const double now = monotonic_seconds();
+  if (event.prompt) return tell(index, event, now);
   if (!any_token_) figures_.first_token_s.observe(now - setting_.arrived);
   any_token_ = true;
-  if (last_token_[index] > 0) figures_.inter_token_s.observe(now - last_token_[index]);
+  if (last_token_[index] > 0) {
+    figures_.inter_token_s.observe(now - last_token_[index]);
+  } else {
+    figures_.queue_s.observe(event.queued_s);
+    figures_.cached.observe(static_cast<double>(event.cached));
+  }
   last_token_[index] = now;
 
   ++choice.tokens;
   choice.reasoning_tokens += event.thinking ? 1 : 0;
   choice.cached = std::max(choice.cached, event.cached);
   choice.finish = event.finish;
-  if (setting_.generation.stream) {
-    open();
-    if (const std::string json = setting_.form->piece(index, event); !json.empty()) write(sse_event(json), now);
-  } else {
-    (event.thinking ? choice.reasoning : choice.text) += shown_text(event, model_);
-    if (setting_.generation.logprobs || setting_.generation.return_token_ids) choice.told.push_back(event);
-  }
+  if (!setting_.generation.stream) (event.thinking ? choice.reasoning : choice.text) += shown_text(event, model_);
+  tell(index, event, now);
   if (!event.finish) return;
   tickets_.erase(found);
   if (tickets_.empty()) finish();
+}
+
+void Answering::tell(std::size_t index, const infer::ServedEvent& event, double now) {
+  if (setting_.generation.stream) {
+    open();
+    if (const std::string json = setting_.form->piece(index, event); !json.empty()) write(sse_event(json), now);
+  } else if (setting_.generation.logprobs || setting_.generation.return_token_ids) {
+    choices_[index].told.push_back(event);
+  }
 }
 
 void Answering::lost(std::uint64_t ticket, const std::string& why) {

@@ -49,6 +49,8 @@ class Answering final : public Asker, public std::enable_shared_from_this<Answer
  private:
   void open();
   void write(std::string_view bytes, double now);
+  // An event's piece of a stream, or what is kept of it for the whole.
+  void tell(std::size_t index, const infer::ServedEvent& event, double now);
   void finish();
   void close(const char* outcome);
   [[nodiscard]] Usage usage() const;

@@ -52,7 +52,7 @@ class AnswerForm {
  public:
   virtual ~AnswerForm() = default;
   // The choice's first piece of a stream, before any token; empty: none.
-  [[nodiscard]] virtual std::string opening(std::size_t choice) const = 0;
+  [[nodiscard]] virtual std::string opening(std::size_t choice) = 0;
   // A token's piece of a stream; empty: there is nothing to tell yet.
   [[nodiscard]] virtual std::string piece(std::size_t choice, const infer::ServedEvent& event) = 0;
   // The last piece, where usage was asked for.
@@ -63,7 +63,8 @@ class AnswerForm {
 // The model must outlive them. `tools`: there are some to be called, and what calls them is told as calls.
 [[nodiscard]] std::unique_ptr<AnswerForm> chat_form(const ServedModel& model, AnswerHead head, const Generation& generation,
                                                     std::vector<std::int32_t> prompt, bool tools = false);
-// `prompts`: what is echoed in front of the answers, or none. `prompt_ids`: of each prompt, told with return_token_ids.
+// `prompts`: what is echoed in front of the answers, or none. `prompt_ids`: of each prompt, told with return_token_ids, named with
+// logprobs.
 [[nodiscard]] std::unique_ptr<AnswerForm> completion_form(const ServedModel& model, AnswerHead head, const Generation& generation,
                                                           std::vector<std::string> prompts,
                                                           std::vector<std::vector<std::int32_t>> prompt_ids);

@@ -20,7 +20,7 @@ class ChatForm final : public AnswerForm {
     for (std::int64_t choice = 0; tools && choice < generation.n; ++choice) parsers_.push_back(parser_of(static_cast<std::size_t>(choice)));
   }
 
-  std::string opening(std::size_t choice) const override {
+  std::string opening(std::size_t choice) override {
     Json delta = Json::object();
     delta.add("role", "assistant");
     delta.add("content", "");

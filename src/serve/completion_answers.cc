@@ -1,4 +1,5 @@
-// /v1/completions: {"text", "logprobs": {"tokens", "token_logprobs", "top_logprobs", "text_offset"}}, streamed as pieces of the same.
+// /v1/completions: {"text", "logprobs": {"tokens", "token_logprobs", "top_logprobs", "text_offset"}}, streamed as pieces of the same. With
+// echo the prompt's tokens come first; its first one, which nothing is in front of, has null.
 #include <algorithm>
 #include <utility>
 
@@ -26,18 +27,21 @@ class CompletionForm final : public AnswerForm {
         prompt_ids_(std::move(prompt_ids)),
         offsets_(prompt_ids_.size() * n_, 0) {}
 
-  std::string opening(std::size_t choice) const override {
+  std::string opening(std::size_t choice) override {
     if (prompts_.empty() && !ids_) return "";
-    Json json = choice_json(choice, prompt_of(choice), nullptr, std::nullopt);
+    // With log-probabilities the prompt's tokens but the first follow one by one.
+    const bool one_by_one = logprobs_ && !prompts_.empty();
+    const std::string text = one_by_one ? token_text(model_, first_id(choice)) : prompt_of(choice);
+    Json json = choice_json(choice, text, one_by_one ? logprobs_json(choice, {}, offsets_[choice]) : Json(), std::nullopt);
     if (ids_) json.add("prompt_token_ids", prompt_ids_[choice / n_]);
     return chunk(std::move(json));
   }
 
   std::string piece(std::size_t choice, const infer::ServedEvent& event) override {
     if (event.text.empty() && !event.finish && !logprobs_ && !ids_) return "";
-    Json logprobs = logprobs_ ? logprobs_json({&event, 1}, offsets_[choice]) : Json();
-    Json json = choice_json(choice, event.text, std::move(logprobs), event.finish);
-    if (ids_) json.add("token_ids", Json::array({event.id}));
+    Json logprobs = logprobs_ ? logprobs_json(choice, {&event, 1}, offsets_[choice]) : Json();
+    Json json = choice_json(choice, event.prompt ? token_text(model_, event.id) : event.text, std::move(logprobs), event.finish);
+    if (ids_ && !event.prompt) json.add("token_ids", Json::array({event.id}));
     return chunk(std::move(json));
   }
 
@@ -48,7 +52,7 @@ class CompletionForm final : public AnswerForm {
     for (std::size_t i = 0; i < choices.size(); ++i) {
       const Choice& choice = choices[i];
       std::size_t offset = 0;
-      Json logprobs = logprobs_ ? logprobs_json(choice.told, offset) : Json();
+      Json logprobs = logprobs_ ? logprobs_json(i, choice.told, offset) : Json();
       Json json = choice_json(i, prompt_of(i) + choice.text, std::move(logprobs), choice.finish);
       if (ids_) {
         json.add("token_ids", ids_json(choice.told));
@@ -63,6 +67,7 @@ class CompletionForm final : public AnswerForm {
   }
 
  private:
+  std::int32_t first_id(std::size_t choice) const { return prompt_ids_[choice / n_].front(); }
   std::string prompt_of(std::size_t choice) const { return prompts_.empty() ? std::string() : prompts_[choice / n_]; }
 
   static Json choice_json(std::size_t index, const std::string& text, Json logprobs, std::optional<infer::Finish> finish) {
@@ -81,14 +86,22 @@ class CompletionForm final : public AnswerForm {
     return write_json(json);
   }
 
-  // `offset` counts the characters of the tokens before, and goes on.
-  Json logprobs_json(std::span<const infer::ServedEvent> events, std::size_t& offset) const {
+  // `offset` counts the characters of the tokens before, and goes on. At 0 an echoed prompt begins.
+  Json logprobs_json(std::size_t choice, std::span<const infer::ServedEvent> events, std::size_t& offset) const {
     Json tokens = Json::array(), values = Json::array(), tops = Json::array(), offsets = Json::array();
-    for (const infer::ServedEvent& event : events) {
-      const std::string text = token_text(model_, event.id);
+    const auto add = [&](std::int32_t id) {
+      const std::string text = token_text(model_, id);
       offsets.push_back(offset);
       offset += characters(text);
       tokens.push_back(text);
+    };
+    if (offset == 0 && !prompts_.empty()) {
+      add(first_id(choice));
+      values.push_back(nullptr);
+      tops.push_back(nullptr);
+    }
+    for (const infer::ServedEvent& event : events) {
+      add(event.id);
       values.push_back(double{event.logprob});
       // By name: of tokens that read alike (parts of characters) the likeliest is told.
       Json top = Json::object();

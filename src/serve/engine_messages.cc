@@ -99,8 +99,10 @@ Json event_json(const infer::ServedEvent& event) {
   }
   json.add("text", event.text);
   if (event.thinking) json.add("thinking", true);
+  if (event.prompt) json.add("prompt", true);
   if (event.finish) json.add("finish", static_cast<int>(*event.finish));
   json.add("cached", event.cached);
+  json.add("queued_s", event.queued_s);
   return json;
 }
 
@@ -112,8 +114,10 @@ bool read_event(const Json& json, infer::ServedEvent& event) {
   if (json.contains("top")) event.top = reader.id_values<infer::TopLogprob>("top");
   event.text = reader.text("text");
   event.thinking = json.contains("thinking");
+  event.prompt = json.contains("prompt");
   if (const auto finish = reader.optional_integer<int>("finish")) event.finish = static_cast<infer::Finish>(*finish);
   event.cached = reader.integer<std::int64_t>("cached");
+  event.queued_s = reader.real("queued_s");
   return !reader.failed();
 }
 
@@ -188,6 +192,7 @@ std::string encode(const Submit& submit) {
   if (served.think_end) json.add("think_end", *served.think_end);
   json.add("owner", served.owner);
   json.add("given", served.given);
+  if (served.tell_prompt_from) json.add("tell_prompt_from", *served.tell_prompt_from);
   json.add("format", format_json(submit.request.format));
   return write_json(json);
 }
@@ -226,6 +231,7 @@ Result<Order> decode_order(std::string_view text) {
   served.think_end = reader.optional_integer<std::int32_t>("think_end");
   served.owner = reader.integer<std::uint64_t>("owner");
   served.given = reader.integers<std::int32_t>("given");
+  served.tell_prompt_from = reader.optional_integer<std::int64_t>("tell_prompt_from");
   if (reader.failed() || !read_format(json, submit.request.format)) return bad_frame();
   return Order(std::move(submit));
 }

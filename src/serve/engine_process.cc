@@ -155,7 +155,12 @@ void EngineProcess::take_events(const Stepped& stepped) {
     const auto found = live_.find(event.ticket);
     if (found == live_.end()) continue;  // cancelled meanwhile
     failures_in_a_row_ = 0;
-    found->second.request.served.given.push_back(event.id);
+    infer::ServedRequest& asked = found->second.request.served;
+    if (event.prompt) {
+      ++*asked.tell_prompt_from;
+    } else {
+      asked.given.push_back(event.id);
+    }
     const std::shared_ptr<Asker> asker = found->second.asker;
     if (event.finish) live_.erase(found);
     asker->event(event);

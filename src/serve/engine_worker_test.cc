@@ -25,6 +25,7 @@ EngineRequest full_request() {
   request.served.think_end = 261;
   request.served.owner = 0x8000000000000001;
   request.served.given = {3, 4};
+  request.served.tell_prompt_from = 2;
   request.format = {Format::Kind::json_schema, R"({"type":"object"})", {{"f", "does", "{}"}}, false, text::ChatFormat::r1};
   return request;
 }
@@ -60,6 +61,8 @@ TEST(EngineMessages, AStepArrivesAsItWas) {
   thought.text = "\xEF\xBF\xBD";
   thought.thinking = true;
   thought.cached = 64;
+  thought.queued_s = 0.25;
+  thought.prompt = true;
   stepped.events.emplace_back().finish = infer::Finish::length;
   stepped.facts = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
   const std::string text = encode(Report(stepped));
@@ -68,6 +71,9 @@ TEST(EngineMessages, AStepArrivesAsItWas) {
   EXPECT_EQ(encode(report), text);
   EXPECT_EQ(got.events[0].top[1].logprob, -0x1.fffffep3f);
   EXPECT_EQ(got.events[1].finish, infer::Finish::length);
+  EXPECT_EQ(got.events[0].queued_s, 0.25);
+  EXPECT_TRUE(got.events[0].prompt);
+  EXPECT_FALSE(got.events[1].prompt);
   EXPECT_EQ(got.facts.steps, 11u);
 }
 

@@ -45,6 +45,8 @@ std::string Figures::text(const Now& now, const HttpFacts& http) const {
   text.histogram("godwit_inter_token_seconds", "Between two tokens of one answer.", inter_token_s);
   text.histogram("godwit_request_seconds", "From a request's last byte to the last token of its answer.", request_s);
   text.histogram("godwit_accept_seconds", "From a request's last byte until the engine has it in its queue.", accepted_s);
+  text.histogram("godwit_queue_seconds", "An answer in the engine's queue, until it was taken up.", queue_s);
+  text.histogram("godwit_prompt_cached_tokens", "Tokens of an answer's prompt that were found in the cache.", cached);
   text.histogram("godwit_batch_tokens", "Tokens of answers made in one step.", batch);
   text.gauge("godwit_requests_live", "Requests under way, waiting ones among them.", real(now.live));
   text.gauge("godwit_requests_waiting", "Requests that wait in the engine's queue.", static_cast<double>(facts.waiting));

@@ -16,7 +16,9 @@ struct Figures {
   Histogram inter_token_s{latency_bounds};
   Histogram request_s{latency_bounds};
   Histogram accepted_s{latency_bounds};  // until the engine had it: parsed, made ids, and the step then under way over
+  Histogram queue_s{latency_bounds};     // an answer in the engine's queue, until it was taken up
   Histogram batch{batch_bounds};         // tokens of one step
+  Histogram cached{prompt_bounds};       // tokens of an answer's prompt that were found in the cache
   std::map<std::string, std::uint64_t> outcomes;
   std::map<int, std::uint64_t> statuses;
 

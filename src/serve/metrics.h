@@ -27,6 +27,7 @@ class Histogram {
 
 inline constexpr std::array latency_bounds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,   0.25, 0.5,
                                            1.0,   2.5,    5.0,   10.0, 30.0,  60.0, 120.0, 300.0};
+inline constexpr std::array prompt_bounds{0.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0};
 inline constexpr std::array batch_bounds{1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0};
 
 // Builds one page: a help and type line for each, then its values.

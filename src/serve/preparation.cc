@@ -170,6 +170,7 @@ Fault prepare(const CompletionRequest& request, const ServedModel& model, std::u
     if (Fault fault = fill(generation, model, owner, made.served)) return fault;
     if (Fault fault = fit(generation, model, completion_tokens_default, "prompt", made.served.request)) return fault;
     if (request.echo) preparation.prompts.push_back(echoed(prompt, model));
+    if (request.echo && generation.logprobs) made.served.tell_prompt_from = 1;
     add_choices(made, generation, preparation);
   }
   return std::nullopt;

@@ -375,10 +375,6 @@ Fault parse_request(std::string_view body, CompletionRequest& request) {
   read_generation(fields, request.generation, fault);
   request.generation.logprobs = fields.integer("logprobs", 0, top_logprobs_max);
   request.echo = fields.boolean("echo").value_or(false);
-  if (request.echo && request.generation.logprobs) {
-    fields.refuse("echo", "with logprobs would need those of the prompt, which this server does not tell (godwit probe does)",
-                  "unsupported_parameter");
-  }
   read_prompts(fields, request.prompts);
   fields.finish(unsupported_completion);
   return fault;

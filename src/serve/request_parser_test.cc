@@ -217,12 +217,5 @@ TEST(RequestParser, PromptsComeInFourForms) {
   }
 }
 
-TEST(RequestParser, EchoWithLogprobsIsRefused) {
-  CompletionRequest request;
-  const auto fault = parse_request(R"({"prompt": "a", "echo": true, "logprobs": 1})", request);
-  ASSERT_TRUE(fault.has_value());
-  EXPECT_EQ(fault->param, "echo");
-}
-
 }  // namespace
 }  // namespace godwit::serve

@@ -78,6 +78,16 @@ def completions(server, model):
     greedy = "".join(c["text"] for chunk in server.stream("/v1/completions", {"prompt": "one", "max_tokens": 3, "echo": True, "temperature": 0})
                      for c in chunk["choices"])
     assert greedy == texts[0]
+    # With log-probabilities the prompt's are told too: those of the tokens it would have been answered with.
+    told = server.ask("/v1/completions", {**body, "prompt": ids + choice["token_ids"][:4], "max_tokens": 6, "echo": True, "logprobs": 3})["choices"][0]
+    assert told["logprobs"]["token_logprobs"][0] is None and told["logprobs"]["top_logprobs"][0] is None
+    assert told["logprobs"]["token_logprobs"][4:8] == choice["logprobs"]["token_logprobs"][:4]
+    assert told["logprobs"]["top_logprobs"][4:8] == choice["logprobs"]["top_logprobs"][:4]
+    assert len(told["logprobs"]["tokens"]) == 14 == len(set(told["logprobs"]["text_offset"])) and len(told["token_ids"]) == 6
+    pieces = [c for chunk in server.stream("/v1/completions", {**body, "prompt": ids + choice["token_ids"][:4], "max_tokens": 6, "echo": True, "logprobs": 3})
+              for c in chunk["choices"]]
+    for name, values in told["logprobs"].items():
+        assert [v for piece in pieces for v in piece["logprobs"][name]] == values, name
     stop = texts[0][4:5]
     if stop and stop != "�":
         cut = server.ask("/v1/completions", {"prompt": "one", "max_tokens": 3, "temperature": 0, "stop": [stop]})["choices"][0]

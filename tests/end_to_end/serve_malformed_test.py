@@ -121,7 +121,6 @@ def bodies():
     for name, value in {"suffix": "x", "best_of": 5, "echo": 5, "logprobs": 21, "messages": HELLO, "response_format": {"type": "json_object"},
                         "tools": [], "max_completion_tokens": 5, "thinking": {"type": "enabled"}}.items():
         yield COMPLETIONS, {"prompt": "hi", name: value}, name
-    yield COMPLETIONS, {"prompt": "hi", "echo": True, "logprobs": 2}, "echo"
     yield COMPLETIONS, {"prompt": ["hi"] * 60, "n": 60}, "n"
 
     # ---- tokens ----

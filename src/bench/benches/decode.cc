@@ -67,6 +67,15 @@ Result<Report> run(Context& context) {
   TRY(add("stream", 1, 16, {.of = Target::Of::share, .value = 0.80}));
   TRY(add("deep", 1, 2048, {.of = Target::Of::value, .value = 75}));
   TRY(add("streams", 32, 16, {.of = Target::Of::value, .value = 600}));
+  if (wants("load")) {
+    TRY_ASSIGN(const DecodeModel::Load load, model->answer(context, 32, 96, 128, 64));
+    report.rows.push_back({.job = "96 answers, 32 at once, 128 tokens in, 64 out",
+                           .value = load.tokens / load.seconds,
+                           .unit = "tokens/s in and out",
+                           .ceiling = {},
+                           .target = {},
+                           .note = "what bench/serve.py --streams 32 --requests 96 --highest-id 32256 is measured against"});
+  }
   report.notes.emplace_back(std::string("ds326, bf16, ") +
                             (context.options().weights == model::WeightFormat::q8 ? "weights in blocks of 8 bits, " : "") +
                             "absorbed, random weights, through the serving engine. Prefill: a third of the training formula, the head for "
@@ -81,7 +90,7 @@ Result<Report> run(Context& context) {
 
 const Bench decode{.name = "decode",
                    .summary = "Reading prompts and decoding with a model of 326 M parameters.",
-                   .jobs = {"prefill", "stream", "deep", "streams"},
+                   .jobs = {"prefill", "stream", "deep", "streams", "load"},
                    .run = run};
 
 }  // namespace godwit::bench

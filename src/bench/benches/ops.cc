@@ -1,7 +1,8 @@
-// Where the time of a step goes: every op and shape of a training step, a prompt and a decode step, a prompt and a decode step, against
-// what the machine could do of it.
+// Where the time of a step goes: every op and shape of a training step, a prompt, a decode step and a roll-out, against what the machine
+// could do of it.
 #include "bench/bench.h"
 #include "bench/decode_job.h"
+#include "bench/roll_out_job.h"
 #include "bench/training_job.h"
 
 namespace godwit::bench {
@@ -34,8 +35,16 @@ Result<Report> run(Context& context) {
     TRY(add(model->decode(context, 1, 16, seconds_each)));
     TRY(add(model->decode(context, 32, 16, seconds_each)));
   }
+  if (context.wants("roll_out")) {
+    TRY_ASSIGN(const auto model, RollOutModel::open(device));
+    for (const std::int64_t group : {1, 8}) {
+      TRY_ASSIGN(RollOutModel::Figures figures, model->answer(context, group, seconds_each));
+      report.ops.push_back(std::move(*figures.ops));
+    }
+  }
   report.notes.emplace_back(
-      "Runs and ms are per step: a training step of batch 4 × 256, a prompt, a decode step. Outside ops: digest, journal, data, calls.");
+      "Runs and ms are per step: a training step of batch 4 × 256, a prompt, a decode step, a roll-out. Outside ops: digest, journal, "
+      "data, calls.");
   report.notes.emplace_back(
       "Of ceiling: max(FLOPs / peak, bytes / read bandwidth), by Op::cost, over the time taken. It is above 100 % where data came from");
   report.notes.emplace_back("a cache, and in decode steps, where Op::cost counts every expert and the whole cache of latents.");
@@ -45,6 +54,7 @@ Result<Report> run(Context& context) {
 }  // namespace
 
 extern const Bench ops;
-const Bench ops{.name = "ops", .summary = "Where a step's time goes, by op and shape.", .jobs = {"mini", "dense30", "ds326"}, .run = run};
+const Bench ops{
+    .name = "ops", .summary = "Where a step's time goes, by op and shape.", .jobs = {"mini", "dense30", "ds326", "roll_out"}, .run = run};
 
 }  // namespace godwit::bench
