@@ -161,6 +161,19 @@ void pack_down(Matrix m, std::int64_t indices, Range columns, Range range, float
 #endif
 }
 
+// A panel of pairs, `width` floats a step, as one of widened lanes.
+inline void widen_pairs(const float* pairs, std::int64_t width, std::int64_t steps, float* to) {
+  const auto widened = [&](std::int64_t pair, float* upper, float* lower) {
+    for (std::int64_t i = 0; i < width; i += lanes) {
+      const I32 both = bits(load(pairs + pair * width + i));
+      if (upper != nullptr) store(upper + i, from_bits(both & set1i(static_cast<std::int32_t>(0xFFFF0000u))));
+      store(lower + i, from_bits(shift_left<16>(both)));
+    }
+  };
+  for (std::int64_t pair = 0; pair < steps / 2; ++pair) widened(pair, to + 2 * pair * width, to + (2 * pair + 1) * width);
+  if (steps % 2 != 0) widened(steps / 2, nullptr, to + (steps - 1) * width);
+}
+
 // How many steps of a chain 32 bits along a row of k hold, and sixteen times that.
 template <typename Chain>
 inline constexpr std::int64_t steps_per_lane = 4 / static_cast<std::int64_t>(sizeof(typename Chain::Operand)) / Chain::indices_per_step;

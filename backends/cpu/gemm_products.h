@@ -122,6 +122,7 @@ struct ProductsPlan {
   bool in_place = false;
   std::int64_t panels = 0;  // of one group
   std::int64_t steps = 0;
+  bool pairs = false;  // B comes packed in pairs (PanelOf)
   std::int64_t panel_floats = 0;
   std::int64_t panels_at_once = 0;
   bool convert_rows = false;
@@ -133,7 +134,8 @@ ProductsPlan plan_products(const Products& p, int threads) {
   plan.blocks = choose_blocks({p.count, p.typical_rows, p.n}, threads);
   plan.panels = pieces(p.n, panel_width);
   plan.steps = steps_of<Chain>(p.k);
-  plan.panel_floats = plan.steps * panel_width;
+  plan.pairs = p.b_packed && !p.b_blocks && widens<Chain>;
+  plan.panel_floats = (plan.pairs ? steps_of<Pairs>(p.k) : plan.steps) * panel_width;
   const std::int64_t fit = packed_bytes / std::max<std::int64_t>(plan.panel_floats * 4, 1);
   plan.panels_at_once = std::clamp<std::int64_t>(fit, 1, std::max<std::int64_t>(p.count * plan.panels, 1));
   plan.in_place = !p.b_packed && reads_in_place<Chain>(p);
@@ -146,7 +148,7 @@ struct ProductsScratch {
   ProductsScratch(Carve& carve, const ProductsPlan& plan, const Products& p, int threads)
       : first_block(carve.take<std::int64_t>(p.count + 1)),
         packed(p.b_packed ? p.packed : carve.take<float>(plan.in_place ? 0 : plan.panels_at_once * plan.panel_floats)),
-        panel_floats((p.b_packed && !p.b_blocks) || plan.in_place ? 0 : plan.panel_floats),
+        panel_floats(plan.in_place || (p.b_packed && !p.b_blocks && !plan.pairs) ? 0 : plan.steps * panel_width),
         own_floats((panel_floats + (plan.convert_rows ? plan.blocks.rows * plan.steps : 0) + 15) / 16 * 16),
         own(carve.take<float>(own_floats * threads)),
         unrounded(carve.take<float>(p.c_bf16 ? plan.blocks.rows * right_columns * threads : 0)),
@@ -309,12 +311,13 @@ class ProductsRound {
   }
   struct Panel {
     const float* data;
-    std::int64_t step;  // floats from a step to the next
+    std::int64_t step;  // floats from a step, or a pair, to the next
+    bool pairs = false;
   };
   [[nodiscard]] Panel panel_of(std::int64_t g, std::int64_t panel) const {
     const Range columns = columns_of(panel);
     if (plan_.in_place) return {as_f32(b_of(g).data) + columns.begin, p_.b.stride / 4};
-    return {packed_panel(g * plan_.panels + panel), round_up(columns.count(), lanes)};
+    return {packed_panel(g * plan_.panels + panel), round_up(columns.count(), lanes), plan_.pairs};
   }
   [[nodiscard]] Ahead::Part part_of(std::int64_t g, Range columns) const {
     return {b_of(g).data + columns.begin * 4, p_.b.stride, columns.count() * 4, p_.k};
@@ -371,6 +374,10 @@ class ProductsRound {
         made = multiply_held(at, {panel, end}, own);
       } else if (few) {
         multiply_unpacked(at, columns_of(panel));
+      } else if (plan_.pairs && rows.count() > tile_rows) {
+        const Panel held = panel_of(g, panel);
+        widen_pairs(held.data, held.step, plan_.steps, own);
+        multiply_panel(at, columns_of(panel), {own, held.step}, {});
       } else if (shared(g)) {
         // In place a panel's rows lie too far apart to be fetched ahead by the machine; a group's later blocks find them in a cache.
         Ahead ahead;
@@ -439,13 +446,13 @@ class ProductsRound {
     for (std::int64_t i = 0; i < count; i += tile_rows) {
       const TileShape shape = tile_shape(count - i, columns.count());
       const Rows left = rows_of(block.a, i, shape.rows);
-      const Multiply kernel = multiply_of<Chain>(shape);
+      const Multiply kernel = multiply_of<Chain>(shape, b.pairs);
       const Output c = output(block, block.rows.begin + i, shape.rows, columns);
       Tree tree(shape);
       ahead.fetch(lines);
       const auto sum = [&] {
         sum_segments<Chain>(tree, 0, p_.k, &c, [&](std::int64_t first, std::int64_t steps, const Target& target) {
-          kernel(left, first, b.data + first * b.step, b.step, steps, target);
+          kernel(left, first, b.data + (b.pairs ? first / 2 : first) * b.step, b.step, steps, target);
         });
       };
       aim_ == nullptr ? sum() : sum_and_strike(block, {block.rows.begin + i, block.rows.begin + i + shape.rows}, columns, c, sum);
@@ -511,9 +518,10 @@ class ProductsRound {
       return static_cast<double>(number) * mxint8::Block::scale_of(static_cast<std::uint8_t>(*held));
     }
     const std::int64_t width = round_up(columns_of(panel).count(), lanes);
-    const std::int64_t step = Chain::indices_per_step == 2 ? k / 2 : index_of<Chain>(k, p_.k);
+    constexpr bool pairs = PanelOf<Chain>::indices_per_step == 2;
+    const std::int64_t step = pairs ? k / 2 : k;
     const auto word = std::bit_cast<std::uint32_t>(packed_panel(g * plan_.panels + panel)[step * width + column % panel_width]);
-    if constexpr (Chain::indices_per_step == 2) return std::bit_cast<float>(k % 2 == 0 ? word << 16 : word & 0xFFFF0000u);
+    if constexpr (pairs) return std::bit_cast<float>(k % 2 == 0 ? word << 16 : word & 0xFFFF0000u);
     return std::bit_cast<float>(word);
   }
   [[nodiscard]] double sum_of(std::int64_t g, std::int64_t weight, std::int64_t row, std::int64_t column) const {
@@ -595,13 +603,13 @@ void products(const Products& p, Pool& pool, std::byte* workspace) {
   if (checked) check.end(pool);
 }
 
-// b as `products` packs it, all groups' panels one after another: [groups][panels][steps][panel_width], or panels of blocks. None if it is
-// read in place.
+// b as `products` packs it, all groups' panels one after another: [groups][panels][steps of PanelOf][panel_width], or panels of blocks.
+// None if it is read in place.
 template <typename Chain>
 std::int64_t packed_floats(const Products& p) {
   if (p.b_blocks) return round_up(p.count * pieces(p.n, panel_width) * blocks_bytes(p.k) / 4, lanes);
   if (reads_in_place<Chain>(p)) return 0;
-  return p.count * pieces(p.n, panel_width) * steps_of<Chain>(p.k) * panel_width;
+  return p.count * pieces(p.n, panel_width) * steps_of<PanelOf<Chain>>(p.k) * panel_width;
 }
 
 // Weights of a model whose matrices are this large do not stay in a cache from their packing to their use.
@@ -610,8 +618,9 @@ inline constexpr std::int64_t streaming_floats = std::int64_t{64} << 10;
 // `source` has b's shape; f32 where the chain's operands are bf16 is rounded on the way.
 template <typename Chain>
 void pack_weight(const Products& p, bool round, Pool& pool, float* to) {
+  using Panel = PanelOf<Chain>;
   const std::int64_t panels = pieces(p.n, panel_width);
-  const std::int64_t steps = steps_of<Chain>(p.k);
+  const std::int64_t steps = steps_of<Panel>(p.k);
   const std::int64_t parts = std::max<std::int64_t>(pieces(steps, pack_steps), 1);
   const bool down = p.b_layout == Layout::indices_columns;
   const std::int64_t floats = packed_floats<Chain>(p);
@@ -627,7 +636,7 @@ void pack_weight(const Products& p, bool round, Pool& pool, float* to) {
     const Range range{item % parts * pack_steps, std::min((item % parts + 1) * pack_steps, steps)};
     float* panel_to = to + (group * panels + panel) * steps * panel_width;
     const Matrix b{p.b.data + group * p.b_group, p.b.stride};
-    const Range indices{range.begin * Chain::indices_per_step, std::min(range.end * Chain::indices_per_step, p.k)};
+    const Range indices{range.begin * Panel::indices_per_step, std::min(range.end * Panel::indices_per_step, p.k)};
     const auto weigh = [&](Matrix part_of) {
       if (!p.verify) return;
       weigh_panel<typename Chain::Operand>(checks, base, part_of, down, group, panel, columns.count(), indices.begin, indices.count());
@@ -635,8 +644,8 @@ void pack_weight(const Products& p, bool round, Pool& pool, float* to) {
     const auto pack = [&](Matrix m, std::int64_t all_indices, Range of, Range part_steps, float* place) {
       if (in_place) return;
       const auto as = [&]<Written how>() {
-        down ? pack_down<Chain, how>(m, all_indices, of, part_steps, place)
-             : pack_across<Chain, how>(m, all_indices, of, part_steps, place);
+        down ? pack_down<Panel, how>(m, all_indices, of, part_steps, place)
+             : pack_across<Panel, how>(m, all_indices, of, part_steps, place);
       };
       if (!large) return as.template operator()<Written::cached>();
       as.template operator()<Written::streaming>();
@@ -648,7 +657,7 @@ void pack_weight(const Products& p, bool round, Pool& pool, float* to) {
       return weigh({down ? b.row(indices.begin) + columns.begin * size : b.row(columns.begin) + indices.begin * size, b.stride});
     }
     // The part rounded to bf16 first, in cache: it begins with an even index, so pairs stay pairs.
-    constexpr std::int64_t most = pack_steps * Chain::indices_per_step;
+    constexpr std::int64_t most = pack_steps * Panel::indices_per_step;
     alignas(64) std::uint16_t rounded[most * panel_width];
     const std::int64_t rows = down ? indices.count() : columns.count();
     const std::int64_t width = down ? columns.count() : indices.count();

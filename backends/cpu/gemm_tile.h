@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "simd.h"
@@ -82,6 +83,17 @@ struct Bf16Chain {
 };
 
 #endif
+
+// What panels of the right operand hold: lanes as the chain meets them, or, where it meets bf16 widened, 32-bit lanes of a pair of indices,
+// the odd one in the upper half, which are widened on the way into the sums: half the bytes.
+struct Pairs {
+  using Operand = std::uint16_t;
+  static constexpr int indices_per_step = 2;
+};
+template <typename Chain>
+inline constexpr bool widens = sizeof(typename Chain::Operand) == 2 && Chain::indices_per_step == 1;
+template <typename Chain>
+using PanelOf = std::conditional_t<widens<Chain>, Pairs, Chain>;
 
 template <typename Chain>
 [[nodiscard]] constexpr std::int64_t steps_of(std::int64_t indices) {
@@ -231,11 +243,50 @@ template <typename Chain, int rows, int vectors>
   put<rows, vectors>(sum, target);
 }
 
+// The same with panels of pairs. `first` is even; `b` is the place of that pair, `b_step` floats from a pair to the next.
+template <typename Chain, int rows, int vectors>
+[[gnu::noinline]] void multiply_pairs(const Rows& a, std::int64_t first, const float* b, std::int64_t b_step, std::int64_t steps,
+                                      const Target& target) {
+  Sums<rows, vectors> sum;
+  {
+    [[maybe_unused]] const Mode<Chain::flush_mode> mode;
+    begin<Chain, rows, vectors>(sum);
+    const std::byte* row[rows];
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i) row[i] = a.row[i] + first * a.step;
+    const auto add = [&](std::int64_t at, const auto& widened) __attribute__((always_inline)) {
+      F32 column[vectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) column[v] = from_bits(widened(bits(load(b + v * lanes))));
+#pragma GCC unroll 8
+      for (int i = 0; i < rows; ++i) {
+        const F32 lane = broadcast(row[i] + at);
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) sum[i][v] = Chain::step(lane, column[v], sum[i][v]);
+      }
+    };
+    const auto upper = [](I32 pair) { return pair & set1i(static_cast<std::int32_t>(0xFFFF0000u)); };
+    const auto lower = [](I32 pair) { return shift_left<16>(pair); };
+    const std::int64_t bytes = steps / 2 * 2 * a.step;
+    for (std::int64_t at = 0; at != bytes; at += 2 * a.step, b += b_step) {
+      add(at, upper);
+      add(at + a.step, lower);
+    }
+    if (steps % 2 != 0) add(bytes, lower);
+    end<Chain, rows, vectors>(sum);
+  }
+  put<rows, vectors>(sum, target);
+}
+
 using Multiply = void (*)(const Rows& a, std::int64_t first, const float* b, std::int64_t b_step, std::int64_t steps, const Target& target);
 
 template <typename Chain, int... i>
 constexpr std::array<Multiply, sizeof...(i)> multiply_table(std::integer_sequence<int, i...>) {
   return {multiply<Chain, i / tile_vectors + 1, i % tile_vectors + 1>...};
+}
+template <typename Chain, int... i>
+constexpr std::array<Multiply, sizeof...(i)> multiply_pairs_table(std::integer_sequence<int, i...>) {
+  return {multiply_pairs<Chain, i / tile_vectors + 1, i % tile_vectors + 1>...};
 }
 
 // The part of a tile that is in use. Tiles in memory of our own are stored row by row, `vectors` vectors each.
@@ -247,10 +298,17 @@ struct TileShape {
   [[nodiscard]] int floats() const { return rows * vectors * lanes; }
 };
 
+// `pairs`: b is a panel of pairs, of a chain that widens.
 template <typename Chain>
-[[nodiscard]] Multiply multiply_of(TileShape shape) {
-  static constexpr auto table = multiply_table<Chain>(std::make_integer_sequence<int, tile_rows * tile_vectors>{});
-  return table[static_cast<std::size_t>((shape.rows - 1) * tile_vectors + shape.vectors - 1)];
+[[nodiscard]] Multiply multiply_of(TileShape shape, bool pairs) {
+  constexpr auto shapes = std::make_integer_sequence<int, tile_rows * tile_vectors>{};
+  const auto index = static_cast<std::size_t>((shape.rows - 1) * tile_vectors + shape.vectors - 1);
+  if constexpr (widens<Chain>) {
+    static constexpr auto of_pairs = multiply_pairs_table<Chain>(shapes);
+    if (pairs) return of_pairs[index];
+  }
+  static constexpr auto table = multiply_table<Chain>(shapes);
+  return table[index];
 }
 
 // Where the finished tile of a whole sum goes.

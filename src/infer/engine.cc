@@ -119,7 +119,7 @@ class ContinuousEngine final : public Engine {
       } else {
         TRY(take(stream, logits, wanted, events));
       }
-      keep_full_pages(stream);
+      keep_pages(stream, page_size);
       computed.push_back({&stream, before, row});
       row += static_cast<std::int32_t>(rows[i]);
     }
@@ -287,6 +287,7 @@ class ContinuousEngine final : public Engine {
     slots_[stream.slot] = false;
   }
   void give_pages_back(Stream& stream) {
+    keep_pages(stream, 1);
     pages_.give_back(stream.pages);
     stream.pages.clear();
     stream.done = stream.kept = 0;
@@ -409,12 +410,14 @@ class ContinuousEngine final : public Engine {
     return {};
   }
 
-  void keep_full_pages(Stream& stream) {
-    for (; (stream.kept + 1) * page_size <= stream.done; ++stream.kept) {
+  // Pages with that many rows or more may be found by others from now on.
+  void keep_pages(Stream& stream, std::int64_t rows_least) {
+    for (; stream.kept * page_size + rows_least <= stream.done; ++stream.kept) {
+      const std::int64_t begin = stream.kept * page_size, rows = std::min(page_size, stream.done - begin);
       std::int32_t& page = stream.pages[static_cast<std::size_t>(stream.kept)];
       const Pages::Kept kept =
           pages_.keep(stream.request.owner, stream.chain,
-                      std::span(stream.ids).subspan(static_cast<std::size_t>(stream.kept * page_size), page_size), page);
+                      std::span(stream.ids).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(rows)), page);
       page = kept.page;
       stream.chain = kept.end;
     }

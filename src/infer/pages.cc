@@ -66,7 +66,7 @@ std::optional<std::int32_t> Pages::take() {
 }
 
 Pages::Kept Pages::keep(std::uint64_t owner, Chain before, std::span<const std::int32_t> ids, std::int32_t page) {
-  CHECK(static_cast<std::int64_t>(ids.size()) == size_, "{} ids fill a page of {}", ids.size(), size_);
+  CHECK(!ids.empty() && std::ssize(ids) <= size_, "{} ids in a page of {}", ids.size(), size_);
   if (owner == 0) return {page, 0};
   const auto [place, fresh] = known_.try_emplace(Key(owner, before, {ids.begin(), ids.end()}));
   Known& known = place->second;

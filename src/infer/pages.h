@@ -1,9 +1,9 @@
 // The pages of a cache: which are in use, and which hold a beginning that others may find.
 //
-// A full page is known by its owner, the chain of pages before it and its ids, all compared: what is found is what was asked for, not what
-// has its hash. Where no whole page is, the one whose ids begin alike can be found, for its first rows to be copied. What nobody uses is
-// kept until its room is needed, the longest unused first; a chain is given back from its end, so that no page is forgotten before those
-// that follow it.
+// A page is known by its owner, the chain of pages before it and its ids, all compared: what is found is what was asked for, not what has
+// its hash. Full pages are shared; where no full one is found, the one whose ids begin alike can be, for its first rows to be copied. What
+// nobody uses is kept until its room is needed, the longest unused first; a chain is given back from its end, so that no page is forgotten
+// before those that follow it.
 #pragma once
 
 #include <cstdint>
@@ -41,8 +41,8 @@ class Pages {
   [[nodiscard]] std::optional<Alike> find_alike(std::uint64_t owner, Chain before, std::span<const std::int32_t> ids);
   // A page to write to, used by the caller from now on: a free one, or the kept one that was unused longest. None: all are in use.
   [[nodiscard]] std::optional<std::int32_t> take();
-  // `page`, used by the caller and full with `ids` behind the chain `before`, may be found from now on. Where an equal one is known, that
-  // is the one the caller uses from now on, and `page` is given back.
+  // `page`, used by the caller, holds `ids` behind the chain `before`, fills up no more and may be found from now on. Where an equal one is
+  // known, that is the one the caller uses from now on, and `page` is given back.
   struct Kept {
     std::int32_t page = 0;
     Chain end = 0;

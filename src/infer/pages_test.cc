@@ -65,6 +65,11 @@ TEST(Pages, TheLongestCommonBeginningIsFound) {
   EXPECT_EQ(alike(5, head.end, {2}).first, -1);
   EXPECT_EQ(alike(5, head.end, {}).first, -1);
   EXPECT_EQ(alike(5, 0, {1, 2, 3, 9}), std::pair(first[0], std::int64_t{3}));
+  // One that is not full is found for what it holds, and as a whole by nobody.
+  const std::int32_t part = pages.take().value();
+  EXPECT_EQ(pages.keep(5, head.end, Ids{7, 7, 7}, part).page, part);
+  EXPECT_EQ(alike(5, head.end, {7, 7, 7, 7}), std::pair(part, std::int64_t{3}));
+  EXPECT_EQ(pages.find(5, head.end, Ids{7, 7, 7, 7}).pages.size(), 0u);
   EXPECT_EQ(alike(7, 0, {1, 2, 3, 9}).first, -1) << "another owner's";
   EXPECT_EQ(alike(0, 0, {1, 2, 3, 9}).first, -1);
 }

@@ -67,7 +67,9 @@ std::string usage_chunk(const AnswerHead& head, const char* object, const Usage&
 
 Json ids_json(const std::vector<infer::ServedEvent>& told) {
   Json ids = Json::array();
-  for (const infer::ServedEvent& event : told) ids.push_back(event.id);
+  for (const infer::ServedEvent& event : told) {
+    if (!event.prompt) ids.push_back(event.id);
+  }
   return ids;
 }
 

@@ -75,6 +75,7 @@ class AnswerForm {
 [[nodiscard]] Json head_json(const AnswerHead& head, const char* object);
 // The last chunk of a stream, which has usage and no choices.
 [[nodiscard]] std::string usage_chunk(const AnswerHead& head, const char* object, const Usage& usage);
+// The answer's.
 [[nodiscard]] Json ids_json(const std::vector<infer::ServedEvent>& told);
 
 }  // namespace godwit::serve
