@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <mutex>
@@ -20,6 +21,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/check.h"
 #include "base/clock.h"
 
 namespace godwit {
@@ -91,11 +93,20 @@ int disk_create(const fs::path& path, int flags) {
   return disk_open(path, flags | O_CREAT);
 }
 
+// Whether this changed anything: past the system's cache or not.
+bool set_direct(int descriptor, bool direct) {
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  if (flags < 0 || ((flags & O_DIRECT) != 0) == direct) return false;
+  return ::fcntl(descriptor, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+}
+
 bool disk_write(int descriptor, const fs::path& path, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     DiskCall call{DiskOperation::write, path, bytes.size()};
     if (!permitted(call)) return false;
     const auto written = uninterrupted([&] { return ::write(descriptor, bytes.data(), std::min(call.bytes, bytes.size())); });
+    // What is left of a short write, or a file's end, is not aligned.
+    if (written < 0 && errno == EINVAL && set_direct(descriptor, false)) continue;
     if (written < 0) return false;
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
@@ -310,13 +321,25 @@ Result<void> remove_temporaries(const fs::path& directory) {
   return {};
 }
 
-Result<DurableWriter> DurableWriter::create(const fs::path& path) {
+void FreeAligned::operator()(std::byte* memory) const {
+  std::free(memory);
+}
+
+AlignedBytes aligned_bytes(std::size_t bytes) {
+  auto* memory = static_cast<std::byte*>(std::aligned_alloc(disk_alignment, bytes));
+  CHECK(memory != nullptr, "no {} bytes", bytes);
+  return AlignedBytes(memory);
+}
+
+Result<DurableWriter> DurableWriter::create(const fs::path& path, Cached cached) {
   static std::atomic<std::uint64_t> count = 0;
   DurableWriter writer;
   writer.path_ = path;
   writer.temporary_ = parent_of(path) / fmt::format(".{}.{}.{}.tmp", path.filename().string(), ::getpid(), count++);
   writer.descriptor_ = disk_create(writer.temporary_, O_WRONLY | O_TRUNC);
   if (writer.descriptor_ < 0) return failure(path, "create");
+  if (cached == Cached::no) static_cast<void>(set_direct(writer.descriptor_, true));
+  writer.buffer_ = aligned_bytes(write_buffer_bytes);
   return writer;
 }
 
@@ -325,6 +348,7 @@ DurableWriter::DurableWriter(DurableWriter&& other) noexcept
       temporary_(std::move(other.temporary_)),
       descriptor_(std::exchange(other.descriptor_, -1)),
       buffer_(std::move(other.buffer_)),
+      buffered_(other.buffered_),
       bytes_written_(other.bytes_written_),
       failed_(std::move(other.failed_)) {}
 
@@ -342,32 +366,29 @@ Result<void> DurableWriter::append(std::span<const std::byte> bytes) {
   if (failed_) return *failed_;
   CHECK(descriptor_ >= 0, "append to {} after commit", path_.string());
   bytes_written_ += bytes.size();
-  if (buffer_.size() + bytes.size() <= write_buffer_bytes) {
-    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
-    return {};
-  }
-  TRY(flush());
-  if (bytes.size() < write_buffer_bytes) {
-    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
-  } else if (!disk_write(descriptor_, path_, bytes)) {
-    failed_ = failure(path_, "write");
-    return *failed_;
+  while (!bytes.empty()) {
+    const std::size_t count = std::min(bytes.size(), write_buffer_bytes - buffered_);
+    std::memcpy(buffer_.get() + buffered_, bytes.data(), count);
+    buffered_ += count;
+    bytes = bytes.subspan(count);
+    if (buffered_ == write_buffer_bytes) TRY(flush());
   }
   return {};
 }
 
 Result<void> DurableWriter::flush() {
-  if (!disk_write(descriptor_, path_, buffer_)) {
+  if (!disk_write(descriptor_, path_, {buffer_.get(), buffered_})) {
     failed_ = failure(path_, "write");
     return *failed_;
   }
-  buffer_.clear();
+  buffered_ = 0;
   return {};
 }
 
 Result<void> DurableWriter::commit() {
   if (failed_) return *failed_;
   CHECK(descriptor_ >= 0, "{} is committed twice", path_.string());
+  if (buffered_ % disk_alignment != 0) static_cast<void>(set_direct(descriptor_, false));
   TRY(flush());
   if (!disk_sync(descriptor_, path_)) {
     failed_ = failure(path_, "sync");

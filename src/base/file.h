@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -27,6 +28,15 @@ namespace fs = std::filesystem;
 inline std::span<const std::byte> as_bytes(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
+
+// Memory as a disk wants it that is read and written without the system's cache.
+inline constexpr std::size_t disk_alignment = 4096;
+struct FreeAligned {
+  void operator()(std::byte* memory) const;
+};
+using AlignedBytes = std::unique_ptr<std::byte[], FreeAligned>;
+// `bytes` is a multiple of the alignment.
+[[nodiscard]] AlignedBytes aligned_bytes(std::size_t bytes);
 
 // ---- Reading ----
 
@@ -77,12 +87,16 @@ class MappedFile {
 // Removes what crashed writers left in a directory: DurableWriter's temporary files. Call it while holding the directory's lock.
 [[nodiscard]] Result<void> remove_temporaries(const fs::path& directory);
 
+// Whether what is written stays in the system's memory for the next reader, or goes past it: then writing much costs the cores that compute
+// little, and evicts nothing. Where a file system cannot, it stays.
+enum class Cached : bool { no, yes };
+
 // Writes a new file aside (".NAME.PID.COUNT.tmp" in the same directory) and puts it in place at commit(): a reader, or a crash at any
 // moment, finds the old file or the whole new one. Without commit() the temporary file is removed. After an error every later call
 // returns the same error. Not thread-safe.
 class DurableWriter {
  public:
-  [[nodiscard]] static Result<DurableWriter> create(const fs::path& path);
+  [[nodiscard]] static Result<DurableWriter> create(const fs::path& path, Cached cached = Cached::yes);
   DurableWriter(DurableWriter&& other) noexcept;
   DurableWriter& operator=(DurableWriter&&) = delete;
   ~DurableWriter();
@@ -101,7 +115,8 @@ class DurableWriter {
   fs::path path_;
   fs::path temporary_;
   int descriptor_ = -1;
-  std::vector<std::byte> buffer_;
+  AlignedBytes buffer_;
+  std::size_t buffered_ = 0;
   std::uint64_t bytes_written_ = 0;
   std::optional<Error> failed_;
 };

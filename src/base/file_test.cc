@@ -122,7 +122,26 @@ TEST_F(File, EveryFailingCallKeepsTheOldFileOrTheNew) {
       EXPECT_EQ(result.error().kind, ErrorKind::world);
       EXPECT_NE(result.error().message.find(std::generic_category().message(code)), std::string::npos) << result.error().message;
     }
-    EXPECT_EQ(calls, 1 + 4 + 1 + 1 + 1);  // create, four short writes, sync, rename, sync of the directory
+    EXPECT_EQ(calls, 1 + 5 + 1 + 1 + 1);  // create, five short writes, sync, rename, sync of the directory
+  }
+}
+
+// Past the cache the disk takes whole pieces alone; an end, and what a short write leaves, is none.
+TEST_F(File, WhatIsWrittenPastTheCacheIsTheSame) {
+  const auto path = directory_ / "a";
+  for (const std::size_t size : {0, 1, 4096, 1 << 20, (1 << 20) + 4096, 2'500'000}) {
+    for (const std::size_t most : {std::size_t{1} << 30, std::size_t{700'001}, std::size_t{8192}}) {
+      std::string content(size, '\0');
+      for (std::size_t i = 0; i < size; ++i) content[i] = static_cast<char>(i * 2654435761u >> 24);
+      ScopedDiskFault fault([&](DiskCall& call) {
+        call.bytes = std::min(call.bytes, most);
+        return 0;
+      });
+      auto writer = DurableWriter::create(path, Cached::no).value();
+      for (std::size_t at = 0; at < size; at += 99'991) ASSERT_TRUE(writer.append(std::string_view(content).substr(at, 99'991)).ok());
+      ASSERT_TRUE(writer.commit().ok());
+      EXPECT_EQ(read_file(path).value(), content) << size << " bytes, " << most << " at once";
+    }
   }
 }
 

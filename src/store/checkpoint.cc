@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <mutex>
 #include <system_error>
 #include <utility>
@@ -39,10 +40,12 @@ std::optional<std::uint64_t> step_of(std::string_view name) {
 // A regular file read at any place from any thread; what is read stays readable when the name is gone.
 class ReadOnlyFile {
  public:
-  static Result<ReadOnlyFile> open(const fs::path& path) {
+  static Result<ReadOnlyFile> open(const fs::path& path, Cached cached) {
     ReadOnlyFile file;
     file.path_ = path.string();
-    file.descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    constexpr int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+    file.direct_ = cached == Cached::no && (file.descriptor_ = ::open(path.c_str(), flags | O_DIRECT)) >= 0;
+    if (!file.direct_) file.descriptor_ = ::open(path.c_str(), flags);
     if (file.descriptor_ < 0) return differs_error("{}: cannot open: {}", file.path_, std::generic_category().message(errno));
     struct stat status {};
     if (::fstat(file.descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) return differs_error("{}: is not a regular file", file.path_);
@@ -50,7 +53,7 @@ class ReadOnlyFile {
     return file;
   }
   ReadOnlyFile(ReadOnlyFile&& other) noexcept
-      : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_) {}
+      : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), direct_(other.direct_), size_(other.size_) {}
   ReadOnlyFile& operator=(ReadOnlyFile&&) = delete;
   ~ReadOnlyFile() {
     if (descriptor_ >= 0) ::close(descriptor_);
@@ -60,10 +63,11 @@ class ReadOnlyFile {
   std::uint64_t size() const { return size_; }
 
   Result<void> read(std::uint64_t offset, std::span<std::byte> bytes) const {
+    if (direct_) return read_direct(offset, bytes);
     while (!bytes.empty()) {
       const auto count = ::pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
       if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return differs_error("{}: cannot read at byte {}: {}", path_, offset, std::generic_category().message(errno));
+      if (count < 0) return unreadable(offset);
       if (count == 0) return differs_error("{}: ends at byte {}", path_, offset);
       bytes = bytes.subspan(static_cast<std::size_t>(count));
       offset += static_cast<std::uint64_t>(count);
@@ -73,8 +77,33 @@ class ReadOnlyFile {
 
  private:
   ReadOnlyFile() = default;
+  Error unreadable(std::uint64_t offset) const {
+    return differs_error("{}: cannot read at byte {}: {}", path_, offset, std::generic_category().message(errno));
+  }
+  // By whole pieces of the disk.
+  Result<void> read_direct(std::uint64_t offset, std::span<std::byte> bytes) const {
+    static thread_local const AlignedBytes piece = aligned_bytes(direct_bytes);
+    while (!bytes.empty()) {
+      const std::uint64_t begin = offset / disk_alignment * disk_alignment;
+      const std::size_t wanted =
+          std::min<std::size_t>(direct_bytes, (offset - begin + bytes.size() + disk_alignment - 1) / disk_alignment * disk_alignment);
+      const auto count = ::pread(descriptor_, piece.get(), wanted, static_cast<off_t>(begin));
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return unreadable(begin);
+      if (begin + static_cast<std::uint64_t>(count) <= offset)
+        return differs_error("{}: ends at byte {}", path_, begin + static_cast<std::uint64_t>(count));
+      const std::size_t got = std::min<std::size_t>(bytes.size(), begin + static_cast<std::uint64_t>(count) - offset);
+      std::memcpy(bytes.data(), piece.get() + (offset - begin), got);
+      bytes = bytes.subspan(got);
+      offset += got;
+    }
+    return {};
+  }
+
+  static constexpr std::size_t direct_bytes = std::size_t{2} << 20;
   std::string path_;
   int descriptor_ = -1;
+  bool direct_ = false;
   std::uint64_t size_ = 0;
 };
 
@@ -109,7 +138,7 @@ Result<std::shared_ptr<const CheckpointReader::Opened>> CheckpointReader::Opened
                                                                                                  const std::string* written) {
   auto opened = std::make_shared<Opened>();
   const std::string name = (directory / manifest_name).string();
-  TRY_ASSIGN(const auto manifest_file, ReadOnlyFile::open(directory / manifest_name));
+  TRY_ASSIGN(const auto manifest_file, ReadOnlyFile::open(directory / manifest_name, Cached::yes));
   if (manifest_file.size() > manifest_bytes_max)
     return differs_error("{}: has {} bytes, a manifest has at most {}", name, manifest_file.size(), manifest_bytes_max);
   std::string text(static_cast<std::size_t>(manifest_file.size()), '\0');
@@ -131,7 +160,7 @@ Result<std::shared_ptr<const CheckpointReader::Opened>> CheckpointReader::Opened
   for (const auto& file : manifest.files) {
     if (!std::binary_search(names.begin(), names.end(), file.name))
       return differs_error("{}: is missing", (directory / file.name).string());
-    TRY_ASSIGN(auto read, ReadOnlyFile::open(directory / file.name));
+    TRY_ASSIGN(auto read, ReadOnlyFile::open(directory / file.name, written != nullptr ? Cached::no : Cached::yes));
     if (read.size() != file.bytes) return differs_error("{}: has {} bytes, the manifest says {}", read.path(), read.size(), file.bytes);
     std::vector<std::byte> header(static_cast<std::size_t>(file.header_bytes));
     TRY(read.read(0, header));
@@ -267,7 +296,7 @@ Result<CheckpointManifest> write_files(const fs::path& directory, const StateLis
     const fs::path path = directory / name;
     std::vector<OutputTensor> tensors;
     for (std::size_t i = shards[shard].first; i < shards[shard].second; ++i) tensors.push_back(checked_output(state[i], digests[i]));
-    TRY_ASSIGN(const SafetensorsDigest digest, write_safetensors(path, tensors));
+    TRY_ASSIGN(const SafetensorsDigest digest, write_safetensors(path, tensors, {}, Cached::no));
     // The layout is taken from the file as a reader sees it, not worked out a second time; the digests are those of memory.
     TRY_ASSIGN(const auto written, MappedFile::open(path));
     const auto parsed = SafetensorsFile::parse(written.bytes(), path.string());

@@ -172,7 +172,8 @@ std::uint64_t tensor_bytes(const OutputTensor& tensor) {
   return *count * dtype_bytes(tensor.dtype);
 }
 
-Result<SafetensorsDigest> write_safetensors(const fs::path& path, std::span<const OutputTensor> tensors, const Metadata& metadata) {
+Result<SafetensorsDigest> write_safetensors(const fs::path& path, std::span<const OutputTensor> tensors, const Metadata& metadata,
+                                            Cached cached) {
   std::vector<const OutputTensor*> order;
   for (const auto& tensor : tensors) order.push_back(&tensor);
   std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return dtype_bytes(a->dtype) > dtype_bytes(b->dtype); });
@@ -193,7 +194,7 @@ Result<SafetensorsDigest> write_safetensors(const fs::path& path, std::span<cons
   const std::uint64_t header_bytes = text.size();
   CHECK(header_bytes <= header_bytes_max, "a header of {} bytes", header_bytes);
 
-  TRY_ASSIGN(auto writer, DurableWriter::create(path));
+  TRY_ASSIGN(auto writer, DurableWriter::create(path, cached));
   Sha256 sha;
   std::uint64_t written = 0;
   const ByteSink sink = [&](std::span<const std::byte> bytes) {

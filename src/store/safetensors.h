@@ -79,10 +79,10 @@ struct SafetensorsDigest {
   Digest file;
   Digest header;
 };
-// Writes the file durably (aside, synced, renamed); its bytes depend on the arguments alone. Wider dtypes come first, else the given order
-// is kept, so that every tensor is aligned. `__metadata__` gets format = "pt", which transformers insists on, then `metadata`. Names must
-// differ (CHECK), as must a tensor's bytes fit its shape (CHECK).
+// Writes the file durably (aside, synced, renamed); its bytes depend on the tensors and the metadata alone. Wider dtypes come first, else
+// the given order is kept, so that every tensor is aligned. `__metadata__` gets format = "pt", which transformers insists on, then
+// `metadata`. Names must differ (CHECK), as must a tensor's bytes fit its shape (CHECK).
 [[nodiscard]] Result<SafetensorsDigest> write_safetensors(const fs::path& path, std::span<const OutputTensor> tensors,
-                                                          const Metadata& metadata = {});
+                                                          const Metadata& metadata = {}, Cached cached = Cached::yes);
 
 }  // namespace godwit::store
