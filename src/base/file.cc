@@ -96,8 +96,7 @@ int disk_create(const fs::path& path, int flags) {
 // Whether this changed anything: past the system's cache or not.
 bool set_direct(int descriptor, bool direct) {
   const int flags = ::fcntl(descriptor, F_GETFL);
-  if (flags < 0 || ((flags & O_DIRECT) != 0) == direct) return false;
-  return ::fcntl(descriptor, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+  return flags >= 0 && ((flags & O_DIRECT) != 0) != direct && ::fcntl(descriptor, F_SETFL, flags ^ O_DIRECT) == 0;
 }
 
 bool disk_write(int descriptor, const fs::path& path, std::span<const std::byte> bytes) {
@@ -388,7 +387,6 @@ Result<void> DurableWriter::flush() {
 Result<void> DurableWriter::commit() {
   if (failed_) return *failed_;
   CHECK(descriptor_ >= 0, "{} is committed twice", path_.string());
-  if (buffered_ % disk_alignment != 0) static_cast<void>(set_direct(descriptor_, false));
   TRY(flush());
   if (!disk_sync(descriptor_, path_)) {
     failed_ = failure(path_, "sync");
