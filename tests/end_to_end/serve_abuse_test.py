@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""serve_abuse_test.py SECONDS: several clients at once, each in turn well-behaved, malformed, half-heard or gone in the middle, at random,
+"""serve_abuse_test.py SECONDS [MODEL]: several clients at once, each in turn well-behaved, malformed, half-heard or gone in the middle, at random,
 while the engine is killed now and then. The server must live, keep answering rightly, leak nothing and, built with sanitizers, have nothing
-found: GODWIT=build/asan/godwit."""
+found: GODWIT=build/asan/godwit, with a MODEL that another build made."""
 import json
 import os
+import pathlib
 import random
 import signal
 import sys
@@ -96,8 +97,8 @@ class Abuse:
 
 def main():
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    scratch = common.Scratch()
-    with Server(serving.small_model(scratch), "--context", CONTEXT, "--streams", 4) as server:
+    model = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else serving.small_model(common.Scratch())
+    with Server(model, "--context", CONTEXT, "--streams", 4) as server:
         abuse = Abuse(server, time.monotonic() + seconds)
         threads = [threading.Thread(target=abuse.client, args=(seed,)) for seed in range(CLIENTS)]
         for thread in threads:

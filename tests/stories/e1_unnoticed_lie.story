@@ -3,5 +3,6 @@
 # nothing had happened.
 train nano 24 steps on 2 workers with run.checkpoint_every=3
 verify off
+every step: let every worker sleep for 0.05 seconds
 at step 6: flip a high bit in every adamw result on the keeper
 expect finished, rollbacks = 2, skipped >= 8, digest = undisturbed
