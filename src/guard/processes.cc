@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "base/log.h"
+#include "device/backend_call.h"
 #include "guard/messages.h"
 #include "guard/sandbox.h"
 
@@ -15,8 +16,10 @@ namespace godwit::guard {
 
 namespace {
 
-// Takes orders until the supervisor is gone. An order that comes again gets the answer it got.
-int serve(const Seat& seat, Link& link, Pulse& pulse, Json ready, const std::function<Result<Json>(const Json&)>& carry_out) {
+// Takes orders until the supervisor is gone, or, once an order has failed, nothing more can be done (`over`). An order that comes again gets
+// the answer it got.
+int serve(const Seat& seat, Link& link, Pulse& pulse, Json ready, const std::function<Result<Json>(const Json&)>& carry_out,
+          const std::function<bool()>& over) {
   PulseCell& cell = pulse.cell();
   std::uint64_t last = 1;
   std::string answer = encode_frame({1, seat.epoch, std::move(ready)});
@@ -41,9 +44,11 @@ int serve(const Seat& seat, Link& link, Pulse& pulse, Json ready, const std::fun
     cell.taken.store(last);
     pulse.beat();
     Result<Json> done = carry_out(frame->content);
+    const bool ends = !done.ok() && over();
     answer = encode_frame({last, seat.epoch, done.ok() ? std::move(done).value() : error_json(done.error())});
     pulse.enter(Phase::idle, 0);
     if (!send()) return 0;
+    if (ends) return 1;
   }
 }
 
@@ -115,7 +120,7 @@ int keeper_process(Task& task, const Memory& memory, const Seat& seat, Link link
       return to_json(made);
     }
     return world_error("a keeper cannot {}", what);
-  });
+  }, [] { return false; });
 }
 
 int worker_process(Task& task, const Memory& memory, const Seat& seat, Link link, PulseCell& cell, Faults& faults) {
@@ -123,6 +128,10 @@ int worker_process(Task& task, const Memory& memory, const Seat& seat, Link link
   signal(SIGINT, SIG_IGN);
   Pulse pulse(cell, Role::worker, seat.number, seat.trusted, faults);
   const bool driver = task.loads_driver(seat.trusted);
+  if (driver) {
+    setpgid(0, 0);  // what a driver starts, and leaves behind, ends with the worker (guard/child.cc)
+    device::watch_calls(cell.call, link.descriptor());
+  }
   std::vector<std::string> missing = confine_early(driver);
   pulse.enter(Phase::starting, 0);
   const std::unique_ptr<WorkerTask> worker = task.worker(seat.number, seat.threads, seat.trusted);
@@ -131,6 +140,7 @@ int worker_process(Task& task, const Memory& memory, const Seat& seat, Link link
   Json ready;
   ready["device"] = worker->device_name();
   ready["unconfined"] = Json(missing);
+  ready["coverage"] = worker->coverage();
   const auto given_up = [&cell] { return cell.wanted.load() > cell.taken.load(); };
   return serve(seat, link, pulse, std::move(ready), [&](const Json& json) -> Result<Json> {
     TRY_ASSIGN(const Order order, order_from(json));
@@ -140,7 +150,7 @@ int worker_process(Task& task, const Memory& memory, const Seat& seat, Link link
     }
     TRY_ASSIGN(const Answer answer, worker->propose(order, given_up));
     return to_json(answer);
-  });
+  }, [&worker] { return worker->lost(); });
 }
 
 }  // namespace godwit::guard
