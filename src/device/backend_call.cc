@@ -23,7 +23,8 @@ struct Named {
   std::size_t mark;
   std::string_view name;
 };
-#define MEMBER(name) {offsetof(godwit_backend, name), #name}
+#define MEMBER(name) \
+  { offsetof(godwit_backend, name), #name }
 constexpr Named names[] = {{InCall::load, "load"},
                            MEMBER(device_count),
                            MEMBER(device_describe),

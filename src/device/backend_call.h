@@ -33,7 +33,7 @@ class InCall {
   InCall& operator=(const InCall&) = delete;
   // A function of a backend's table is marked by where its member lies in the table.
   template <typename Function>
-  [[nodiscard]] static std::uint32_t mark_of(const godwit_backend& table, Function godwit_backend::* member) {
+  [[nodiscard]] static std::uint32_t mark_of(const godwit_backend& table, Function godwit_backend::*member) {
     const auto* begin = reinterpret_cast<const char*>(&table);
     return static_cast<std::uint32_t>(reinterpret_cast<const char*>(&(table.*member)) - begin);
   }
@@ -64,7 +64,7 @@ void look_over(std::uint32_t mark, Result result, Argument argument) {
 }
 
 template <typename Function, typename... Arguments>
-auto call(const godwit_backend& table, Function godwit_backend::* member, Arguments... arguments) {
+auto call(const godwit_backend& table, Function godwit_backend::*member, Arguments... arguments) {
   const InCall in(InCall::mark_of(table, member));
   if constexpr (std::is_void_v<decltype((table.*member)(arguments...))>) {
     (table.*member)(arguments...);

@@ -59,8 +59,8 @@ std::string Coverage::text() const {
   const std::string parts = by_parts.empty() ? "" : fmt::format("; some by their parts: {}", counted(by_parts));
   if (ops_elsewhere == 0) return fmt::format("all {} ops{}", ops, parts);
   return fmt::format("{} of {} ops ({:.1f} %), {:.1f} % of the FLOPs{}; the CPU does the others: {}", ops - ops_elsewhere, ops,
-                     percent(static_cast<double>(ops - ops_elsewhere), static_cast<double>(ops)), percent(flops - flops_elsewhere, flops), parts,
-                     counted(by_cpu));
+                     percent(static_cast<double>(ops - ops_elsewhere), static_cast<double>(ops)), percent(flops - flops_elsewhere, flops),
+                     parts, counted(by_cpu));
 }
 
 std::vector<OpCoverage> cover_all_ops(Device& device) {

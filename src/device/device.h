@@ -167,8 +167,8 @@ class Device {
     std::vector<Finding> findings;
     std::int64_t count = 0;
   };
-  // Asked when the host has taken (hashed, sent) what programs left for it, and before it writes there: also looks whether that is still what
-  // their ops made. May be called from `watch`'s function.
+  // Asked when the host has taken (hashed, sent) what programs left for it, and before it writes there: also looks whether that is still
+  // what their ops made. May be called from `watch`'s function.
   [[nodiscard]] Result<Evidence> evidence();
   // Whether a call has said that the device is gone: whoever still wants it opens it anew, in a process of its own.
   [[nodiscard]] bool lost() const { return lost_; }

@@ -22,7 +22,8 @@ namespace {
 // Progress of the piece that runs, told as of the whole program: once for each op, however many parts it has.
 void tell_progress(void* context, std::int32_t op) {
   const Device& device = *static_cast<Device*>(context);
-  if (device.progress == nullptr || device.running == nullptr || op < 0 || static_cast<std::size_t>(op) >= device.running->ops.size()) return;
+  if (device.progress == nullptr || device.running == nullptr || op < 0 || static_cast<std::size_t>(op) >= device.running->ops.size())
+    return;
   const Ready::Op& told = device.running->ops[static_cast<std::size_t>(op)];
   if (told.first) device.progress(device.progress_context, told.whole);
 }
@@ -152,8 +153,9 @@ godwit_status read_buffer(godwit_queue* queue, godwit_buffer* handle, std::int64
 godwit_status event_record(godwit_queue* queue, godwit_event** event, godwit_error* error) {
   auto made = std::make_unique<Event>();
   made->device = inside(queue)->device;
-  const godwit_status status = given(call(*made->device->behind, &godwit_backend::event_record, inside(queue)->behind, &made->behind, error),
-                                     made->behind, "event_record", error);
+  const godwit_status status =
+      given(call(*made->device->behind, &godwit_backend::event_record, inside(queue)->behind, &made->behind, error), made->behind,
+            "event_record", error);
   if (status == GODWIT_OK) *event = reinterpret_cast<godwit_event*>(made.release());
   return status;
 }
@@ -186,7 +188,8 @@ const char* kernel_for(godwit_device* handle, const godwit_program* program, std
     alone.refresh_count = 0;
     if (const Assignment how = assign(alone, has, {Refused::itself})[0]; how.parts != nullptr) {
       name = by_parts;
-      for (const program::Node& node : how.parts->nodes) name += std::string(name.size() == by_parts.size() ? "" : ", ") + std::string(node.op->name);
+      for (const program::Node& node : how.parts->nodes)
+        name += std::string(name.size() == by_parts.size() ? "" : ", ") + std::string(node.op->name);
     } else {
       if (open_cpu(device, nullptr) != GODWIT_OK) return nullptr;
       const char* kernel = cpu_backend().kernel_for(device.cpu, program, op);
@@ -242,10 +245,10 @@ godwit_status op_time(godwit_prepared* handle, std::int32_t op, std::int64_t* ru
       if (ready.ops[i].whole != op) continue;
       std::int64_t part_runs = 0, part_nanoseconds = 0;
       const auto index = static_cast<std::int32_t>(i);
-      const godwit_status status = ready.doer == Doer::cpu
-                                       ? cpu_backend().op_time(ready.prepared, index, &part_runs, &part_nanoseconds, error)
-                                       : call(*program.device->behind, &godwit_backend::op_time, ready.prepared, index, &part_runs,
-                                              &part_nanoseconds, error);
+      const godwit_status status =
+          ready.doer == Doer::cpu
+              ? cpu_backend().op_time(ready.prepared, index, &part_runs, &part_nanoseconds, error)
+              : call(*program.device->behind, &godwit_backend::op_time, ready.prepared, index, &part_runs, &part_nanoseconds, error);
       if (status != GODWIT_OK) return status;
       known = true;
       *runs = std::max(*runs, part_runs);

@@ -2,7 +2,8 @@
 //
 //   ops       that the library refuses are done by their plain parts (Op::parts), and where it refuses those too by the CPU backend, over
 //             the same bytes. A program becomes pieces (pieces.h), some on the device and some on the CPU, one after the other
-//   memory    that the caller brings (wrap) and the device cannot work in has a copy on the device: state goes there at a refresh, inputs at
+//   memory    that the caller brings (wrap) and the device cannot work in has a copy on the device: state goes there at a refresh, inputs
+//   at
 //             each run, and what a run has written comes back behind it. Where the device does work in the host's memory its buffers lie
 //             between pages that nobody may touch (guarded_memory.h), and their edges are looked at whenever work has been waited for
 //   calls     are marked while they last (backend_call.h)

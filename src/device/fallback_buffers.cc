@@ -14,8 +14,8 @@ godwit_status create_buffer(Device& device, std::int64_t bytes, Buffer*& buffer,
     const std::int64_t least = std::max<std::int64_t>(bytes, GODWIT_ALIGNMENT);  // nobody wraps nothing
     made->own = GuardedMemory(least);
     if (made->own.data() == nullptr) return fail(error, GODWIT_OUT_OF_MEMORY, "no memory for a buffer of {} bytes", bytes);
-    const godwit_status status = given(call(*device.behind, &godwit_backend::buffer_wrap, device.device, static_cast<void*>(made->own.data()),
-                                            least, &made->behind, error),
+    const godwit_status status = given(call(*device.behind, &godwit_backend::buffer_wrap, device.device,
+                                            static_cast<void*>(made->own.data()), least, &made->behind, error),
                                        made->behind, "buffer_wrap", error);
     if (status != GODWIT_OK && status != GODWIT_UNSUPPORTED) return status;
     device.wraps = status == GODWIT_OK;
@@ -27,9 +27,8 @@ godwit_status create_buffer(Device& device, std::int64_t bytes, Buffer*& buffer,
     }
   }
   if (!device.wraps) {
-    const godwit_status status =
-        given(call(*device.behind, &godwit_backend::buffer_create, device.device, bytes, &made->behind, error), made->behind,
-              "buffer_create", error);
+    const godwit_status status = given(call(*device.behind, &godwit_backend::buffer_create, device.device, bytes, &made->behind, error),
+                                       made->behind, "buffer_create", error);
     if (status != GODWIT_OK) return status;
   }
   buffer = made.release();

@@ -24,12 +24,12 @@ struct Device;
 struct Buffer {
   Device* device = nullptr;
   std::int64_t bytes = 0;
-  std::byte* host = nullptr;         // as the host addresses it; null: memory of the device's own
-  bool mirrored = false;             // the device works in a copy of `host`
-  GuardedMemory own;                 // what `host` points to, unless the caller brought it
-  GuardedMemory staging;             // the CPU's copy of memory of the device's own
-  godwit_buffer* behind = nullptr;   // the device's
-  godwit_buffer* cpu = nullptr;      // the CPU backend's, over host or staging; made when it is needed first
+  std::byte* host = nullptr;        // as the host addresses it; null: memory of the device's own
+  bool mirrored = false;            // the device works in a copy of `host`
+  GuardedMemory own;                // what `host` points to, unless the caller brought it
+  GuardedMemory staging;            // the CPU's copy of memory of the device's own
+  godwit_buffer* behind = nullptr;  // the device's
+  godwit_buffer* cpu = nullptr;     // the CPU backend's, over host or staging; made when it is needed first
 };
 
 struct Queue {
@@ -45,7 +45,7 @@ struct Event {
 // A piece as it was prepared.
 struct Ready {
   Doer doer = Doer::device;
-  bool entire = false;   // the whole program as it came, refresh part and all
+  bool entire = false;  // the whole program as it came, refresh part and all
   bool refresh = false;
   godwit_prepared* prepared = nullptr;
   struct Tensor {
@@ -85,23 +85,33 @@ struct Device {
   std::vector<std::pair<std::string, std::string>> cpu_options;
   std::atomic<godwit_device*> cpu{nullptr};  // opened when it is needed first
   godwit_queue* cpu_queue = nullptr;
-  bool wraps = true;              // works in the host's memory, as far as it was asked
-  std::string broken;             // why nothing is done any more
-  std::set<std::string> names;    // that kernel_for has returned
+  bool wraps = true;            // works in the host's memory, as far as it was asked
+  std::string broken;           // why nothing is done any more
+  std::set<std::string> names;  // that kernel_for has returned
   std::set<Buffer*> guarded;
   Buffer* scratch = nullptr;
   std::map<const godwit_prepared*, std::pair<Program*, std::size_t>> pieces;  // by what the device knows them by
-  const Ready* running = nullptr;  // the piece that runs, or ran last
+  const Ready* running = nullptr;                                             // the piece that runs, or ran last
   void (*progress)(void*, std::int32_t) = nullptr;
   void* progress_context = nullptr;
   std::unique_ptr<Spoil> spoil;
 };
 
-inline Device* inside(godwit_device* handle) { return reinterpret_cast<Device*>(handle); }
-inline Buffer* inside(godwit_buffer* handle) { return reinterpret_cast<Buffer*>(handle); }
-inline Queue* inside(godwit_queue* handle) { return reinterpret_cast<Queue*>(handle); }
-inline Event* inside(godwit_event* handle) { return reinterpret_cast<Event*>(handle); }
-inline Program* inside(godwit_prepared* handle) { return reinterpret_cast<Program*>(handle); }
+inline Device* inside(godwit_device* handle) {
+  return reinterpret_cast<Device*>(handle);
+}
+inline Buffer* inside(godwit_buffer* handle) {
+  return reinterpret_cast<Buffer*>(handle);
+}
+inline Queue* inside(godwit_queue* handle) {
+  return reinterpret_cast<Queue*>(handle);
+}
+inline Event* inside(godwit_event* handle) {
+  return reinterpret_cast<Event*>(handle);
+}
+inline Program* inside(godwit_prepared* handle) {
+  return reinterpret_cast<Program*>(handle);
+}
 
 template <typename... Args>
 godwit_status fail(godwit_error* error, godwit_status status, fmt::format_string<Args...> text, Args&&... args) {
@@ -143,7 +153,7 @@ godwit_status look_at_edges(Device& device, godwit_error* error);
 [[nodiscard]] std::string own_kernel(const Device& device, const godwit_program& program, std::int32_t op);
 godwit_status prepare_program(Device& device, const godwit_program& program, Program*& prepared, godwit_error* error);
 void destroy_program(Program* program);
-godwit_status run_program(Queue& queue, Program& program, godwit_part part, Buffer* arena, Buffer* persistent, const godwit_binding* bindings,
-                          godwit_error* error);
+godwit_status run_program(Queue& queue, Program& program, godwit_part part, Buffer* arena, Buffer* persistent,
+                          const godwit_binding* bindings, godwit_error* error);
 
 }  // namespace godwit::device::fallback

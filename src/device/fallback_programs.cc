@@ -89,7 +89,8 @@ godwit_status prepare_pieces(Device& device, const godwit_program& program, Prog
       if (const godwit_status status = open_cpu(device, error); status != GODWIT_OK) return status;
       const godwit_status status = cpu_backend().prepare(device.cpu, &c.program, &ready.prepared, error);
       if (status == GODWIT_UNSUPPORTED)
-        return fail(error, GODWIT_INVALID, "neither backend {} nor the CPU does it: {}", device.behind->name, error != nullptr ? error->message : "");
+        return fail(error, GODWIT_INVALID, "neither backend {} nor the CPU does it: {}", device.behind->name,
+                    error != nullptr ? error->message : "");
       if (status != GODWIT_OK) return status;
       continue;
     }
@@ -283,8 +284,8 @@ void destroy_program(Program* program) {
   delete program;
 }
 
-godwit_status run_program(Queue& queue, Program& program, godwit_part part, Buffer* arena, Buffer* persistent, const godwit_binding* bindings,
-                          godwit_error* error) {
+godwit_status run_program(Queue& queue, Program& program, godwit_part part, Buffer* arena, Buffer* persistent,
+                          const godwit_binding* bindings, godwit_error* error) {
   if (!queue.device->broken.empty()) return fail(error, GODWIT_DEVICE_LOST, "{}", queue.device->broken);
   Run run(queue, arena, persistent, bindings, error);
   for (const Ready& ready : program.pieces) {

@@ -1,5 +1,5 @@
-// A program that a device does in part could give other bits than on the CPU alone: a result that crosses is read before it is there, weights
-// are stale after a refresh, a part is left out. And whatever counts ops could count those of a piece.
+// A program that a device does in part could give other bits than on the CPU alone: a result that crosses is read before it is there,
+// weights are stale after a refresh, a part is left out. And whatever counts ops could count those of a piece.
 #include "device/fallback.h"
 
 #include <gmock/gmock.h>

@@ -53,15 +53,15 @@ Json ask(const BackendPlace& place) {
     }
     const InCall in(InCall::mark_of(backend, &godwit_backend::device_describe));  // what it left is the library's memory
     Json profiles = Json::array();
-    for (const char* const* profile = info.profiles; profile != nullptr && *profile != nullptr && profiles.size() < profiles_most; ++profile)
+    for (const char* const* profile = info.profiles; profile != nullptr && *profile != nullptr && profiles.size() < profiles_most;
+         ++profile)
       profiles.push_back(*profile);
     devices.push_back(
         {{"name", text_of(info.name)}, {"driver", text_of(info.driver)}, {"memory_bytes", info.memory_bytes}, {"profiles", profiles}});
   }
   Json ops = Json::array();
   if (count > 0 && trouble.empty()) ops = ops_of(place, trouble);
-  return Json{
-      {"version", fmt::format("{}.{}", backend.major, backend.minor)}, {"devices", devices}, {"ops", ops}, {"error", trouble}};
+  return Json{{"version", fmt::format("{}.{}", backend.major, backend.minor)}, {"devices", devices}, {"ops", ops}, {"error", trouble}};
 }
 
 // A word that the child writes and its parent reads.

@@ -59,10 +59,8 @@ class Expansion {
  private:
   template <typename KeyOf>
   void add(const godwit_op& op, std::int32_t whole, Doer doer, bool part, bool first, const KeyOf& key_of) {
-    Element element{{op.name, {}, {}, {op.attributes, op.attributes + op.attribute_count}, whole, first},
-                    doer,
-                    whole < program_.refresh_count,
-                    part};
+    Element element{
+        {op.name, {}, {}, {op.attributes, op.attributes + op.attribute_count}, whole, first}, doer, whole < program_.refresh_count, part};
     for (std::int32_t k = 0; k < op.input_count; ++k) element.op.inputs.push_back(key_of(op.inputs[k]));
     for (std::int32_t k = 0; k < op.output_count; ++k) element.op.outputs.push_back(key_of(op.outputs[k]));
     elements.push_back(std::move(element));

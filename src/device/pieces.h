@@ -31,8 +31,8 @@ using Has = std::function<bool(const godwit_program&, std::int32_t)>;
 
 struct Piece {
   struct Tensor {
-    godwit_tensor as;     // as the piece's program has it
-    std::int32_t whole;   // its number in the whole program; -1: of an op's parts
+    godwit_tensor as;    // as the piece's program has it
+    std::int32_t whole;  // its number in the whole program; -1: of an op's parts
     enum class In : std::uint8_t { bound, arena, persistent, scratch } in = In::bound;  // where the whole program has it
     std::int64_t offset = 0;                                                            // there, unless it is bound
     bool read = false, written = false;                                                 // by this piece

@@ -71,7 +71,8 @@ Result<std::byte*> SharedMemory::map(bool writable) {
   if (room == MAP_FAILED) return failed();
   std::byte* data = static_cast<std::byte*>(room) + guard_bytes();
   const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-  if (mmap(data, static_cast<std::size_t>(bytes_), protection, MAP_SHARED | MAP_FIXED, writable ? descriptor_ : reading_, 0) == MAP_FAILED) {
+  if (mmap(data, static_cast<std::size_t>(bytes_), protection, MAP_SHARED | MAP_FIXED, writable ? descriptor_ : reading_, 0) ==
+      MAP_FAILED) {
     const Error error = failed();
     munmap(room, guarded_bytes(bytes_));
     return error;

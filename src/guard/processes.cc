@@ -16,10 +16,10 @@ namespace godwit::guard {
 
 namespace {
 
-// Takes orders until the supervisor is gone, or, once an order has failed, nothing more can be done (`over`). An order that comes again gets
-// the answer it got.
-int serve(const Seat& seat, Link& link, Pulse& pulse, Json ready, const std::function<Result<Json>(const Json&)>& carry_out,
-          const std::function<bool()>& over) {
+// Takes orders until the supervisor is gone, or, once an order has failed, nothing more can be done (`over`). An order that comes again
+// gets the answer it got.
+int serve(const Seat& seat, Link& link, Pulse& pulse, Json ready, const std::function<bool()>& over,
+          const std::function<Result<Json>(const Json&)>& carry_out) {
   PulseCell& cell = pulse.cell();
   std::uint64_t last = 1;
   std::string answer = encode_frame({1, seat.epoch, std::move(ready)});
@@ -87,7 +87,8 @@ int keeper_process(Task& task, const Memory& memory, const Seat& seat, Link link
   if (const auto prepared = keeper->prepare(memory, pulse); !prepared.ok()) return refuse(seat, link, prepared.error());
   Json ready;
   ready["device"] = "cpu";
-  return serve(seat, link, pulse, std::move(ready), [&](const Json& order) -> Result<Json> {
+  const auto never = [] { return false; };
+  return serve(seat, link, pulse, std::move(ready), never, [&](const Json& order) -> Result<Json> {
     const std::string what = order.value("do", std::string());
     const auto number = [&](const char* key) { return order.value(key, std::size_t{0}); };
     Json done;
@@ -120,7 +121,7 @@ int keeper_process(Task& task, const Memory& memory, const Seat& seat, Link link
       return to_json(made);
     }
     return world_error("a keeper cannot {}", what);
-  }, [] { return false; });
+  });
 }
 
 int worker_process(Task& task, const Memory& memory, const Seat& seat, Link link, PulseCell& cell, Faults& faults) {
@@ -142,7 +143,8 @@ int worker_process(Task& task, const Memory& memory, const Seat& seat, Link link
   ready["unconfined"] = Json(missing);
   ready["coverage"] = worker->coverage();
   const auto given_up = [&cell] { return cell.wanted.load() > cell.taken.load(); };
-  return serve(seat, link, pulse, std::move(ready), [&](const Json& json) -> Result<Json> {
+  const auto lost = [&worker] { return worker->lost(); };
+  return serve(seat, link, pulse, std::move(ready), lost, [&](const Json& json) -> Result<Json> {
     TRY_ASSIGN(const Order order, order_from(json));
     if (json.value("do", std::string()) == "evaluate") {
       TRY_ASSIGN(const WorkerTask::Evaluated evaluated, worker->evaluate(order));
@@ -150,7 +152,7 @@ int worker_process(Task& task, const Memory& memory, const Seat& seat, Link link
     }
     TRY_ASSIGN(const Answer answer, worker->propose(order, given_up));
     return to_json(answer);
-  }, [&worker] { return worker->lost(); });
+  });
 }
 
 }  // namespace godwit::guard

@@ -246,7 +246,8 @@ void Staff::end(Post& post, const Ending& ending, std::vector<Event>& events) {
   event.outside = ending.kind == Ending::Kind::killed && post.hung.empty();
   event.silent_s = post.silent_s;
   event.why = !post.hung.empty() ? post.hung : !post.trouble.empty() && post.state == Post::State::starting ? post.trouble : ending.text();
-  if (const std::string call = device::call_text(post.cell->call.load()); !call.empty()) event.why += fmt::format(", in its backend's {}", call);
+  if (const std::string call = device::call_text(post.cell->call.load()); !call.empty())
+    event.why += fmt::format(", in its backend's {}", call);
   if (post.hung == "its link was reset") event.outside = true;
   post.cpu_gone_s += post.cpu_s;
   post.cpu_s = 0;

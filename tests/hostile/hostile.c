@@ -51,11 +51,11 @@ __attribute__((constructor)) static void loaded(void) {
 
 static const godwit_backend* base;
 
-#define STATUS(name, parameters, arguments)             \
-  static godwit_status hostile_##name parameters {      \
-    misbehave(#name);                                   \
+#define STATUS(name, parameters, arguments)               \
+  static godwit_status hostile_##name parameters {        \
+    misbehave(#name);                                     \
     if (due(#name, "status")) return (godwit_status)4711; \
-    return base->name arguments;                        \
+    return base->name arguments;                          \
   }
 /* The same of a call that makes something. */
 #define MAKES(name, parameters, arguments, made)   \
@@ -119,15 +119,16 @@ static godwit_status hostile_prepared_describe(godwit_prepared* prepared, godwit
   if (due("prepared_describe", "garbage")) info->private_bytes = info->workspace_bytes = -4096;
   return status;
 }
-static godwit_status hostile_run(godwit_queue* queue, godwit_prepared* prepared, godwit_part part, godwit_buffer* arena, godwit_buffer* persistent,
-                                 const godwit_binding* bindings, godwit_error* error) {
+static godwit_status hostile_run(godwit_queue* queue, godwit_prepared* prepared, godwit_part part, godwit_buffer* arena,
+                                 godwit_buffer* persistent, const godwit_binding* bindings, godwit_error* error) {
   misbehave("run");
   if (due("run", "write_behind") && arena != NULL) arena->memory[arena->bytes] ^= 1;
   if (due("run", "write_before") && arena != NULL) arena->memory[-1] ^= 1;
   if (due("run", "status")) return (godwit_status)4711;
   return base->run(queue, prepared, part, arena, persistent, bindings, error);
 }
-static godwit_status hostile_findings(godwit_device* device, godwit_finding* findings, int32_t capacity, int64_t* count, godwit_error* error) {
+static godwit_status hostile_findings(godwit_device* device, godwit_finding* findings, int32_t capacity, int64_t* count,
+                                      godwit_error* error) {
   (void)device, (void)findings, (void)capacity, (void)error;
   misbehave("findings");
   *count = due("findings", "garbage") ? INT64_MIN : 0;
@@ -139,7 +140,8 @@ static int64_t hostile_checked(godwit_device* device) {
   return due("checked", "garbage") ? INT64_MIN : 0;
 }
 NOTHING(close, (godwit_device * device), (device))
-MAKES(buffer_create, (godwit_device * device, int64_t bytes, godwit_buffer** buffer, godwit_error* error), (device, bytes, buffer, error), buffer)
+MAKES(buffer_create, (godwit_device * device, int64_t bytes, godwit_buffer** buffer, godwit_error* error), (device, bytes, buffer, error),
+      buffer)
 MAKES(buffer_wrap, (godwit_device * device, void* memory, int64_t bytes, godwit_buffer** buffer, godwit_error* error),
       (device, memory, bytes, buffer, error), buffer)
 NOTHING(buffer_destroy, (godwit_buffer * buffer), (buffer))

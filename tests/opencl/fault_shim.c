@@ -1,4 +1,5 @@
-/* Stands before libOpenCL (LD_PRELOAD) and lets one of its functions fail: CL_FAULT = "FUNCTION CODE [AFTER]", from its AFTER-th call on. */
+/* Stands before libOpenCL (LD_PRELOAD) and lets one of its functions fail: CL_FAULT = "FUNCTION CODE [AFTER]", from its AFTER-th call on.
+ */
 #define _GNU_SOURCE
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
@@ -30,22 +31,22 @@ static void* behind(const char* function) {
   return dlsym(library, function);
 }
 
-#define ANSWERS(name, parameters, arguments)                    \
-  cl_int name parameters {                                      \
-    const cl_int failed = fault(#name);                         \
-    if (failed != CL_SUCCESS) return failed;                    \
+#define ANSWERS(name, parameters, arguments)                        \
+  cl_int name parameters {                                          \
+    const cl_int failed = fault(#name);                             \
+    if (failed != CL_SUCCESS) return failed;                        \
     cl_int(*real) parameters = (cl_int(*) parameters)behind(#name); \
-    return real arguments;                                      \
+    return real arguments;                                          \
   }
-#define MAKES(type, name, parameters, arguments, error)     \
-  type name parameters {                                    \
-    const cl_int failed = fault(#name);                     \
-    if (failed != CL_SUCCESS) {                             \
-      if (error != NULL) *error = failed;                   \
-      return NULL;                                          \
-    }                                                       \
+#define MAKES(type, name, parameters, arguments, error)         \
+  type name parameters {                                        \
+    const cl_int failed = fault(#name);                         \
+    if (failed != CL_SUCCESS) {                                 \
+      if (error != NULL) *error = failed;                       \
+      return NULL;                                              \
+    }                                                           \
     type(*real) parameters = (type(*) parameters)behind(#name); \
-    return real arguments;                                  \
+    return real arguments;                                      \
   }
 
 MAKES(cl_context, clCreateContext,
@@ -57,8 +58,8 @@ MAKES(cl_mem, clCreateBuffer, (cl_context context, cl_mem_flags flags, size_t si
 MAKES(cl_mem, clCreateSubBuffer, (cl_mem buffer, cl_mem_flags flags, cl_buffer_create_type type, const void* info, cl_int* error),
       (buffer, flags, type, info, error), error)
 ANSWERS(clBuildProgram,
-        (cl_program program, cl_uint count, const cl_device_id* devices, const char* options,
-         void(CL_CALLBACK* notify)(cl_program, void*), void* user),
+        (cl_program program, cl_uint count, const cl_device_id* devices, const char* options, void(CL_CALLBACK* notify)(cl_program, void*),
+         void* user),
         (program, count, devices, options, notify, user))
 ANSWERS(clEnqueueNDRangeKernel,
         (cl_command_queue queue, cl_kernel kernel, cl_uint dimensions, const size_t* offset, const size_t* global, const size_t* local,
