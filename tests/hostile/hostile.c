@@ -18,13 +18,15 @@ static int due(const char* call, const char* harm) {
   return strcmp(call, hostile_call) == 0 && strcmp(harm, hostile_harm) == 0 && hostile_after <= 0;
 }
 
+static volatile int* volatile nowhere = NULL;
+
 static void misbehave(const char* call) {
   if (strcmp(call, hostile_call) != 0) return;
   if (hostile_after > 0) {
     --hostile_after;
     return;
   }
-  if (due(call, "crash")) *(volatile int*)8 = 1;
+  if (due(call, "crash")) *nowhere = 1;
   if (due(call, "abort")) abort();
   while (due(call, "hang")) pause();
   while (due(call, "spin")) {
@@ -38,7 +40,7 @@ static void misbehave(const char* call) {
   if (due(call, "terminate")) raise(SIGTERM);
   if (due(call, "kill_parent")) {
     kill(getppid(), SIGKILL);
-    *(volatile int*)8 = 1; /* if it lives, it is told who tried */
+    *nowhere = 1; /* if it lives, it is told who tried */
   }
   for (int i = 0; due(call, "close") && i < 1024; ++i) close(i);
 }
