@@ -125,7 +125,9 @@ typedef struct godwit_prepared_info {
   int64_t private_bytes;   /* private layouts of state (packed weights), re-made in the refresh part */
 } godwit_prepared_info;
 
-/* Where a bound tensor lies: `offset` bytes into `buffer`. Indexed by tensor; entries of TEMPORARY and DERIVED tensors are ignored. */
+/* Where a bound tensor lies: `offset` bytes into `buffer`. Indexed by tensor; entries of TEMPORARY and DERIVED tensors are ignored. A bound tensor may
+ * lie in the arena, where it crosses from one program to the next: temporaries use its place only before it is first written, or after it was last
+ * read, in the order of the ops; and an output may take an input's place as temporaries do. */
 typedef struct godwit_binding {
   godwit_buffer* buffer;
   int64_t offset;

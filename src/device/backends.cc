@@ -12,6 +12,9 @@
 #include <mutex>
 #include <system_error>
 
+#include "device/backend_call.h"
+#include "device/fallback.h"
+
 extern "C" const godwit_backend* godwit_cpu_backend(void);
 extern "C" const godwit_backend* godwit_reference_backend(void);
 
@@ -105,6 +108,7 @@ Result<const godwit_backend*> load_backend(const BackendPlace& place) {
   const std::lock_guard lock(mutex);
   if (const auto known = loaded.find(place.library); known != loaded.end()) return known->second.get();
   const auto refused = [&](std::string_view why) { return world_error("backend {}: {}: {}", place.name, place.library.string(), why); };
+  const InCall in(InCall::load);
   void* library = dlopen(place.library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return refused(dlerror());
   using Entry = const godwit_backend* (*)();
@@ -121,6 +125,12 @@ Result<const godwit_backend*> load_backend(const BackendPlace& place) {
 Result<const godwit_backend*> find_backend(std::string_view name) {
   TRY_ASSIGN(const BackendPlace place, backend_place(name));
   return load_backend(place);
+}
+
+Result<const godwit_backend*> find_completed_backend(std::string_view name) {
+  TRY_ASSIGN(const BackendPlace place, backend_place(name));
+  TRY_ASSIGN(const godwit_backend* backend, load_backend(place));
+  return place.library.empty() ? backend : &completed(*backend);
 }
 
 }  // namespace godwit::device

@@ -32,6 +32,9 @@ struct BackendPlace {
 [[nodiscard]] Result<const godwit_backend*> find_backend(std::string_view name);
 [[nodiscard]] Result<const godwit_backend*> load_backend(const BackendPlace& place);
 
+// The same, completed (device/fallback.h) where it is a library's: what programs are run through. The linked ones lack nothing.
+[[nodiscard]] Result<const godwit_backend*> find_completed_backend(std::string_view name);
+
 // A library's table as this program may use it: of its own size, with null where the library's ends. An error if the library speaks another
 // major version, or has less than a table of minor version 0.
 [[nodiscard]] Result<godwit_backend> adopt_table(const godwit_backend& table);

@@ -1,5 +1,5 @@
-// What `godwit devices` shows: every backend's devices, asked for in a process of its own each, so that a library that crashes or hangs
-// while it is loaded is a line in the list.
+// What `godwit devices` shows: every backend's devices and how many of the ops it has, asked for in a process of its own each, so that a
+// library that crashes or hangs is a line in the list, which names the function it was in.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "device/backends.h"
+#include "device/coverage.h"
 
 namespace godwit::device {
 
@@ -21,7 +22,8 @@ struct ListedBackend {
   BackendPlace place;
   std::string version;  // of godwit/backend.h, "1.2"; empty where it could not be loaded
   std::vector<ListedDevice> devices;
-  std::string error;  // why there is nothing, or not all; empty: nothing is wrong
+  std::vector<OpCoverage> ops;  // of its first device; empty where that could not be opened
+  std::string error;            // why there is nothing, or not all; empty: nothing is wrong
 };
 
 // Forks: to be called while the process has one thread. `patience_ms`: how long one backend may take.

@@ -136,7 +136,7 @@ struct Lockstep::Comparison {
 Lockstep::Comparison* Lockstep::current = nullptr;
 
 Result<std::unique_ptr<Lockstep>> Lockstep::open(const DeviceOptions& options, std::function<void()> on_op) {
-  TRY_ASSIGN(const godwit_backend* behind, find_backend(options.backend));
+  TRY_ASSIGN(const godwit_backend* behind, find_completed_backend(options.backend));
   return open(*behind, options, std::move(on_op));
 }
 

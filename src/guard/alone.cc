@@ -43,6 +43,7 @@ class Alone : public Crew {
     const Memory memory{{state_.data()}, {area_.data(), area_.data()}, {{slot_.data()}}};
     TRY(worker_->prepare(memory, 0, pulse_));
     TRY(keeper_->prepare(memory, pulse_));
+    if (const std::string coverage = worker_->coverage(); !coverage.empty()) log_info("the device does {}", coverage);
     Begun begun;
     TRY_ASSIGN(begun.loaded, keeper_->load(0, before));
     if (begun.loaded.loaded) checkpointed_ = begun.loaded.step;

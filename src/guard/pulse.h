@@ -16,6 +16,7 @@ struct PulseCell {
   std::atomic<std::uint64_t> taken{0};     // number of the last order that was taken up,
   std::atomic<std::uint64_t> answered{0};  // and of the last whose answer was sent
   std::atomic<std::uint64_t> wanted{0};    // the supervisor's: orders below it are given up
+  std::atomic<std::uint32_t> call{0};      // worker: the function of a loaded backend that it is in (device/backend_call.h)
 };
 
 // The process's own hand on its cell; also where its fault points are passed.

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "device/backend_call.h"
 #include "guard/processes.h"
 
 namespace godwit::guard {
@@ -105,6 +106,7 @@ Result<void> Staff::spawn(Post& post) {
   post.cell->taken.store(0);
   post.cell->answered.store(0);
   post.cell->wanted.store(0);
+  post.cell->call.store(0);
   const Seat seat{post.number, post.trusted, post.threads, post.epoch};
   const auto body = [&]() -> int {
     close_others();
@@ -189,6 +191,7 @@ void Staff::take(Post& post, const std::string& bytes, std::vector<Event>& event
     }
     post.trouble.clear();
     post.device = frame->content.value("device", std::string());
+    post.coverage = frame->content.value("coverage", std::string());
     post.unconfined.clear();
     if (const Json* missing = frame->content.find("unconfined")) {
       for (const Json& each : *missing) post.unconfined.push_back(each.is_string() ? each.string() : "");
@@ -243,6 +246,8 @@ void Staff::end(Post& post, const Ending& ending, std::vector<Event>& events) {
   event.outside = ending.kind == Ending::Kind::killed && post.hung.empty();
   event.silent_s = post.silent_s;
   event.why = !post.hung.empty() ? post.hung : !post.trouble.empty() && post.state == Post::State::starting ? post.trouble : ending.text();
+  if (const std::string call = device::call_text(post.cell->call.load()); !call.empty())
+    event.why += fmt::format(", in its backend's {}", call);
   if (post.hung == "its link was reset") event.outside = true;
   post.cpu_gone_s += post.cpu_s;
   post.cpu_s = 0;

@@ -145,12 +145,14 @@ Result<Crew::Begun> Supervisor::begin(std::uint64_t before) {
     if (any) break;
     if (all_failed) return Error{ErrorKind::input, staff_.worker(0).trouble};
     bool beyond_hope = true;
-    for (int w = 0; w < options_.workers; ++w) beyond_hope = beyond_hope && staff_.worker(w).failures >= 3;
+    for (int w = 0; w < options_.workers; ++w)
+      beyond_hope = beyond_hope && (staff_.worker(w).failures >= 3 || staff_.worker(w).killed_in_a_row >= killed_in_a_row_max);
     if (beyond_hope) break;  // the trusted CPU
     if (options_.interrupted()) return stopped();
     attend(wait_ms);
   }
   for (const std::string& each : staff_.worker(0).unconfined) log_warning("workers are not confined by {}", each);
+  if (const std::string& coverage = staff_.worker(0).coverage; !coverage.empty()) log_info("the device does {}", coverage);
   return begun;
 }
 

@@ -27,6 +27,7 @@ class Supervisor : public Crew {
 
  private:
   static constexpr int wait_ms = 20;  // between two looks at everything
+  static constexpr int killed_in_a_row_max = 5;
   [[nodiscard]] static Error stopped() { return {ErrorKind::stopped, "stopped on request"}; }
 
   // A part of the step's samples on its way to a proposal that stands.

@@ -16,7 +16,6 @@ namespace godwit::guard {
 
 namespace {
 
-constexpr int killed_in_a_row_max = 5;
 constexpr double tried_again_after_s = 5;
 
 std::string finding_text(const Answer& answer) {

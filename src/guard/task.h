@@ -143,6 +143,10 @@ class WorkerTask {
   [[nodiscard]] virtual Result<Evaluated> evaluate(const Order& order) = 0;
 
   [[nodiscard]] virtual std::string device_name() const = 0;
+  // Its device is gone: the process ends, and the next one opens it anew.
+  [[nodiscard]] virtual bool lost() const = 0;
+  // What of the programs' ops a device that lacks some does itself, and who does the rest; empty: it lacks none.
+  [[nodiscard]] virtual std::string coverage() const = 0;
   [[nodiscard]] virtual std::vector<const device::Executable*> executables() const = 0;
 };
 

@@ -6,7 +6,7 @@ namespace godwit::train {
 
 Result<void> Engine::prepare(device::Device& device, State& state) {
   State* const states[] = {&state};
-  TRY_ASSIGN(root_, device.allocate(programs_.node_bytes()));
+  TRY_ASSIGN(root_, device.allocate_shared(programs_.node_bytes()));
   TRY(proposer_.prepare(device, states, programs_.settings().run.batch));
   return optimizer_.prepare(device, states);
 }

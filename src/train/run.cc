@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "device/backends.h"
+#include "device/coverage.h"
 #include "guard/crew.h"
 #include "guard/disk_faults.h"
 #include "guard/story.h"
@@ -405,6 +406,9 @@ Result<RunResult> Run::execute() {
     RunResult result;
     result.figures = figures_;
     result.plan = plan_table(setup_, task_->programs(), figures_);
+    device::Coverage coverage;
+    for (const device::Executable* executable : engine.executables()) coverage.add(*opened, executable->program());
+    result.plan += fmt::format("device      {} does {}\n", opened->name(), coverage.text());
     return result;
   }
   guard::CrewOptions crew;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/clock.h"
+#include "device/coverage.h"
 #include "train/area.h"
 #include "train/lies.h"
 
@@ -39,6 +40,12 @@ Result<void> TrainingWorker::prepare(const guard::Memory& memory, int worker, gu
   }
   watch();
   return {};
+}
+
+std::string TrainingWorker::coverage() const {
+  device::Coverage coverage;
+  for (const device::Executable* executable : executables()) coverage.add(*device_, executable->program());
+  return coverage.ops_elsewhere + std::ssize(coverage.by_parts) > 0 ? coverage.text() : "";
 }
 
 void TrainingWorker::watch() {

@@ -18,6 +18,8 @@ class TrainingWorker : public guard::WorkerTask {
   [[nodiscard]] Result<guard::Answer> propose(const guard::Order& order, const std::function<bool()>& interrupted) override;
   [[nodiscard]] Result<Evaluated> evaluate(const guard::Order& order) override;
   [[nodiscard]] std::string device_name() const override { return device_->name(); }
+  [[nodiscard]] bool lost() const override { return device_->lost(); }
+  [[nodiscard]] std::string coverage() const override;
   [[nodiscard]] std::vector<const device::Executable*> executables() const override;
 
  private:

@@ -215,7 +215,7 @@ INSTANTIATE_TEST_SUITE_P(InstructionSets, Conformance, testing::Values("scalar",
 
 void Conformance::run_all(bool verify) {
   const std::string isa = GetParam();
-  auto opened = device::Device::open({.backend = backend_name(), .threads = 2, .isa = isa, .verify = verify});
+  auto opened = device::Device::open({.backend = backend_name(), .threads = 2, .isa = isa, .verify = verify, .fallback = false});
   if (!opened.ok() && opened.error().message.find("no instruction set") != std::string::npos) {
     // Forcing what the machine has not must be an error, not another kernel.
     GTEST_SKIP() << isa << ": not on this machine";

@@ -3,9 +3,11 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import subprocess
 import tempfile
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 GODWIT = os.environ.get("GODWIT", "build/release/godwit")
 
 CONFIG = """
@@ -72,6 +74,16 @@ def train(config, directory, *args, expect=0, **kwargs):
 
 def digest(model):
     return run("digest", model)[0].strip()
+
+
+def build_backend(directory, name, source):
+    """Builds a backend of one C file outside the tree, with the installed header alone; gives the environment in which it is found."""
+    include, library = directory / "include" / "godwit", directory / f"libgodwit_backend_{name}.so"
+    include.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "include/godwit/backend.h", include)
+    subprocess.run(["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-I", include.parent, ROOT / source,
+                    "-o", library], check=True)
+    return {**os.environ, "GODWIT_BACKEND_PATH": str(directory)}
 
 
 def status(directory):

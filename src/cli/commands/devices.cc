@@ -22,12 +22,34 @@ Json as_json(const std::vector<device::ListedBackend>& backends) {
                          {"profiles", device.profiles}});
     }
     Json entry = {{"name", backend.place.name}, {"devices", devices}};
+    Json ops = Json::array();
+    for (const device::OpCoverage& each : backend.ops)
+      ops.push_back({{"op", each.op}, {"examples", each.examples}, {"own", each.own}, {"by_parts", each.by_parts}});
+    entry["ops"] = std::move(ops);
     entry["library"] = backend.place.library.empty() ? Json() : Json(backend.place.library.string());
     entry["version"] = backend.version.empty() ? Json() : Json(backend.version);
     entry["error"] = backend.error.empty() ? Json() : Json(backend.error);
     list.push_back(std::move(entry));
   }
   return {{"backends", list}};
+}
+
+// "ops: 1 of 46; the CPU does absorb_query, …"
+std::string ops_text(const std::vector<device::OpCoverage>& ops) {
+  std::vector<std::string> by_parts, by_cpu;
+  std::size_t own = 0;
+  for (const device::OpCoverage& each : ops) {
+    own += each.own == each.examples ? 1 : 0;
+    const auto some = [&](std::int64_t count) {
+      return count == each.examples ? each.op : fmt::format("{} ({} of {} examples)", each.op, count, each.examples);
+    };
+    if (each.by_parts > 0) by_parts.push_back(some(each.by_parts));
+    if (const std::int64_t rest = each.examples - each.own - each.by_parts; rest > 0) by_cpu.push_back(some(rest));
+  }
+  std::string text = fmt::format("  ops: {} of {}", own, ops.size());
+  if (!by_parts.empty()) text += fmt::format("; by their parts {}", fmt::join(by_parts, ", "));
+  if (!by_cpu.empty()) text += fmt::format("; the CPU does {}", fmt::join(by_cpu, ", "));
+  return text + "\n";
 }
 
 Result<void> print_text(const std::vector<device::ListedBackend>& backends) {
@@ -39,6 +61,7 @@ Result<void> print_text(const std::vector<device::ListedBackend>& backends) {
       TRY(print(fmt::format("  {}  {}; driver {}; {:.1f} GB; {}\n", i, device.name, device.driver,
                             static_cast<double>(device.memory_bytes) / 1e9, fmt::join(device.profiles, ", "))));
     }
+    if (!backend.ops.empty()) TRY(print(ops_text(backend.ops)));
     if (!backend.error.empty()) TRY(print(fmt::format("  not to be had: {}\n", backend.error)));
     if (backend.error.empty() && backend.devices.empty()) TRY(print("  no device\n"));
   }
@@ -50,7 +73,7 @@ Result<void> print_text(const std::vector<device::ListedBackend>& backends) {
 extern const Command devices;
 const Command devices{
     .name = "devices",
-    .summary = "List the backends there are and their devices.",
+    .summary = "List the backends there are, their devices, and which ops they have.",
     .declare = [](App app) -> CommandBody {
       auto json = std::make_shared<bool>(false);
       app.add_flag("--json", *json, "Print one JSON document");
