@@ -39,10 +39,24 @@ Json ask(const BackendPlace& place) {
     }
     Json profiles = Json::array();
     for (const char* const* profile = info.profiles; profile != nullptr && *profile != nullptr; ++profile) profiles.push_back(*profile);
-    devices.push_back(
-        {{"name", text_of(info.name)}, {"driver", text_of(info.driver)}, {"memory_bytes", info.memory_bytes}, {"profiles", profiles}});
+    devices.push_back({{"number", index},
+                       {"name", text_of(info.name)},
+                       {"driver", text_of(info.driver)},
+                       {"memory_bytes", info.memory_bytes},
+                       {"profiles", profiles}});
   }
   return Json{{"version", fmt::format("{}.{}", backend.major, backend.minor)}, {"devices", devices}, {"error", trouble}};
+}
+
+ListedBackend read_answer(const BackendPlace& place, const Json& json) {
+  ListedBackend listed{place, json.value("version", std::string()), {}, json.value("error", std::string())};
+  if (const Json* devices = json.find("devices"); devices != nullptr) {
+    for (const Json& each : *devices) {
+      listed.devices.push_back({each["number"].get<int>(), each["name"].string(), each["driver"].string(),
+                                each["memory_bytes"].get<std::int64_t>(), each["profiles"].get<std::vector<std::string>>()});
+    }
+  }
+  return listed;
 }
 
 // Everything that comes before the other end is closed, or before the patience ends: then false.
@@ -106,15 +120,11 @@ ListedBackend list_devices_of(const BackendPlace& place, int patience_ms) {
                                        : "asking for its devices ended the process";
     return listed;
   }
-  listed.version = json->value("version", std::string());
-  listed.error = json->value("error", std::string());
-  if (const Json* devices = json->find("devices"); devices != nullptr) {
-    for (const Json& each : *devices) {
-      listed.devices.push_back({each["name"].string(), each["driver"].string(), each["memory_bytes"].get<std::int64_t>(),
-                                each["profiles"].get<std::vector<std::string>>()});
-    }
-  }
-  return listed;
+  return read_answer(place, *json);
+}
+
+ListedBackend list_devices_here(const BackendPlace& place) {
+  return read_answer(place, ask(place));
 }
 
 std::vector<ListedBackend> list_devices(int patience_ms) {

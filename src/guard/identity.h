@@ -4,8 +4,8 @@
 #include <string>
 
 #include "base/error.h"
-#include "base/json.h"
 #include "device/device.h"
+#include "device/listing.h"
 
 namespace godwit::guard {
 
@@ -31,6 +31,9 @@ struct DeviceIdentity {
 [[nodiscard]] Result<DeviceIdentity> identify(const device::DeviceOptions& options, int patience_ms = 20'000);
 // The same inside the process that has loaded the backend, or may.
 [[nodiscard]] Result<DeviceIdentity> identify_here(const device::DeviceOptions& options);
+
+// Of a device as a backend has listed it. The backend's library is read where there is one; if it cannot be, its digest is "unknown".
+[[nodiscard]] DeviceIdentity identity_of(const device::ListedBackend& backend, const device::ListedDevice& device, const std::string& isa);
 
 // What has changed between two identities of what should be one device ("driver X then, Y now"); empty: nothing.
 [[nodiscard]] std::string identity_difference(const DeviceIdentity& then, const DeviceIdentity& now);

@@ -4,9 +4,10 @@
 // Trust is made by one thing alone: a qualification that the device passed (godwit qualify). Every other note lowers it, foremost what a
 // device says of its own health: there is no note by which a device could praise itself.
 //
-// A device is admitted to a program if, of the same device (number, name, driver, library, instruction set),
-//   - a *full* qualification for exactly these programs is not older than full_days, and nothing that lowers trust was noted after it; or
-//   - a *short* one is not older than short_days, and nothing that lowers trust was noted after the last full one.
+// A device is admitted to programs by a qualification of exactly these programs on exactly this device (number, name, driver, library,
+// instruction set), noted after everything that lowers trust in a device of that number and name:
+//   - by a *full* one, not older than full_days;
+//   - by a *short* one, not older than short_days, as long as nothing has lowered trust since the last full one for these programs.
 // So a refusal, a finding or a quarantine asks for a full qualification. Being moved away from says nothing about a device.
 //
 // Every call opens the database, does one thing in one transaction and closes it: any number of processes may do so at once, also across
