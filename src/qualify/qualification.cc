@@ -34,9 +34,10 @@ std::string Failure::text() const {
     case Kind::unstable:
       break;
   }
-  return fmt::format("{}: {} {}: {} of {}, element {}: expected {}, computed {}; {} element{} differ{} (values {}, kernel {}, found in {})",
-                     what, result, kind == Kind::differs ? "differs" : "is another one than before", result, shape, element, expected,
-                     computed, elements, elements == 1 ? "" : "s", elements == 1 ? "s" : "", values, kernel, phase);
+  return fmt::format(
+      "{}: its result {} ({}) {} at element {}: expected {}, computed {}; {} element{} so (values {}, kernel {}, found in {})", what,
+      result, shape, kind == Kind::differs ? "differs" : "is another one than before", element, expected, computed, elements,
+      elements == 1 ? "" : "s", values, kernel, phase);
 }
 
 std::int64_t Qualification::fell_back() const {

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int troubles_max = 3;  // a device that has cost so many processes gets no more
 // What the plain loops of the references do in some tenths of a second; beyond, the CPU backend, which they prove, says what is right.
-constexpr double reference_flops_max = 2e7;
+constexpr double reference_flops_max = 2e7, reference_flops_max_brief = 4e6;
 constexpr double reference_bytes_max = 2e8;
 constexpr std::size_t on_reference = 0, on_cpu = 1, on_scalar = 2;  // devices of the judge
 constexpr std::size_t twin = 1;                                     // the device under test, opened a second time
@@ -36,9 +36,15 @@ std::string_view values_name(program::Values values) {
 
 }  // namespace
 
+bool Session::tries(std::size_t trial) const {
+  const Tried& tried = found_->tried[trial];
+  return !tried.kernel.empty() && !tried.failed && !in_trouble_.contains(tried.op) && troubles_ < troubles_max;
+}
+
 std::size_t Session::judge_device(std::size_t trial) const {
   const Trial& tried = trials_[trial];
-  if (!tried.whole && tried.cost.flops <= reference_flops_max && tried.cost.bytes <= reference_bytes_max) return on_reference;
+  const double flops_max = options_.brief ? reference_flops_max_brief : reference_flops_max;
+  if (!tried.whole && tried.cost.flops <= flops_max && tried.cost.bytes <= reference_bytes_max) return on_reference;
   return options_.device.backend == "cpu" ? on_scalar : on_cpu;  // a device is not its own judge
 }
 
@@ -81,6 +87,7 @@ Result<std::optional<Json>> Session::heed(Result<Json> answer, std::optional<std
     failure.message = trouble->what;
     failure.call = call_name(trouble->call);
     if (trouble->trial >= 0) trial = static_cast<std::size_t>(trouble->trial);
+    if (trial) in_trouble_.insert(trials_[*trial].op);
   }
   note(std::move(failure), trial);
   return std::optional<Json>();
@@ -216,7 +223,7 @@ Result<void> Session::try_ops() {
   }
   for (std::size_t i = 0; i < ops_; ++i) {
     for (const Values& values : sets) {
-      if (!tries(i) || troubles_ >= troubles_max) break;
+      if (!tries(i)) break;
       progress(static_cast<double>(i) / static_cast<double>(ops_), trials_[i].text);
       TRY_ASSIGN(const bool well, compare(i, values, 2));
       if (!well) break;
@@ -228,7 +235,7 @@ Result<void> Session::try_ops() {
 Result<void> Session::try_wholes() {
   for (std::size_t i = ops_; i < ops_ + wholes_; ++i) {
     for (const std::uint64_t seed : {record_seed, record_seed + 1}) {
-      if (!tries(i) || troubles_ >= troubles_max) break;
+      if (!tries(i)) break;
       if (options_.brief && seed != record_seed) break;
       progress(static_cast<double>(i - ops_) / static_cast<double>(wholes_), trials_[i].text);
       TRY_ASSIGN(const bool well, compare(i, {program::Values::ordinary, seed}, options_.brief ? 1 : 2));
@@ -259,7 +266,7 @@ Result<void> Session::measure() {
   }
   for (std::size_t i = 0; i < ops_ + wholes_; ++i) {
     Tried& tried = found_->tried[i];
-    if (!tries(i) || troubles_ >= troubles_max) continue;
+    if (!tries(i)) continue;
     progress(static_cast<double>(i) / static_cast<double>(ops_ + wholes_), tried.text);
     TRY_ASSIGN(const std::optional<Json> time, ask(timed(i), i));
     if (!time) continue;
@@ -291,7 +298,6 @@ Result<void> Session::try_pairs() {
   }
   for (std::size_t k = 0; k < pairs.size(); ++k) {
     const auto [one, other] = pairs[k];
-    if (troubles_ >= troubles_max) break;
     if (!tries(one) || !tries(other)) continue;
     progress(static_cast<double>(k) / static_cast<double>(pairs.size()), trials_[one].text);
     const Json order = {{"do", "pair"},
@@ -333,7 +339,7 @@ Result<void> Session::warm() {
 Result<void> Session::sweep() {
   if (options_.brief || !found_->qualified()) return {};
   for (std::size_t i = 0; i < ops_ + wholes_; ++i) {
-    if (!tries(i) || troubles_ >= troubles_max) continue;
+    if (!tries(i)) continue;
     progress(static_cast<double>(i) / static_cast<double>(ops_ + wholes_), trials_[i].text);
     TRY(compare(i, Values(), 1));
   }

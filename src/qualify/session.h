@@ -56,7 +56,8 @@ class Session {
   // The first result in which the two differ becomes a failure.
   void note_difference(std::size_t trial, Failure::Kind kind, std::size_t region, const Values& values);
   void note(Failure failure, std::optional<std::size_t> trial);
-  [[nodiscard]] bool tries(std::size_t trial) const { return !found_->tried[trial].kernel.empty() && !found_->tried[trial].failed; }
+  // Whether there is something to be tried: a kernel that has not failed yet, of an op that has cost no process.
+  [[nodiscard]] bool tries(std::size_t trial) const;
   [[nodiscard]] std::size_t judge_device(std::size_t trial) const;
 
   const Options& options_;
@@ -66,7 +67,8 @@ class Session {
   std::unique_ptr<Stand> subject_, judge_;
   std::map<std::size_t, std::string> expected_;  // of ordinary values of record_seed
   bool host_memory_ = true;
-  int troubles_ = 0;  // processes that the device has cost
+  int troubles_ = 0;                  // processes that the device has cost
+  std::set<std::string> in_trouble_;  // ops that cost one
   std::string phase_;
   double phase_begins_ = 0, phase_share_ = 0;  // of the whole's progress
 };

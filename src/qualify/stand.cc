@@ -16,6 +16,7 @@ namespace godwit::qualify {
 namespace {
 
 constexpr int look_every_ms = 50;
+constexpr double look_apart_max_s = 0.25;  // a longer time between two looks was nobody's: the machine slept, or this process was stopped
 
 }  // namespace
 
@@ -72,7 +73,7 @@ Result<void> Stand::give(const Json& order) {
 
 Result<Json> Stand::take() {
   std::uint64_t beats = cell_->beats.load();
-  double since = monotonic_seconds();
+  double silent_s = 0, looked_at = monotonic_seconds();
   while (true) {
     pollfd ready[2] = {{link_.descriptor(), POLLIN, 0}, {child_->descriptor(), POLLIN, 0}};
     (void)::poll(ready, 2, look_every_ms);
@@ -86,11 +87,12 @@ Result<Json> Stand::take() {
     if (const auto ending = child_->ending()) return give_up(ending->text());
     if (options_.interrupted()) return Error{ErrorKind::stopped, "stopped on request"};
     const double now = monotonic_seconds();
+    silent_s += std::min(now - std::exchange(looked_at, now), look_apart_max_s);
     if (const std::uint64_t seen = cell_->beats.load(); seen != beats) {
       beats = seen;
-      since = now;
+      silent_s = 0;
     }
-    if (now - since > options_.patience_s && cell_->call.load() != Call::none)
+    if (silent_s > options_.patience_s && cell_->call.load() != Call::none)
       return give_up(fmt::format("did not return within {:g} s", options_.patience_s));
   }
 }

@@ -64,7 +64,7 @@ class Tests:
             ("wrong for one dtype only", "dtype=bf16", None, []),
             ("wrong in one layout's tail", "op=linear tail=16 off=1e-3", "linear", []),
             ("only after some work", "after=15 op=rms_norm", "rms_norm", None),
-            ("1e-5 in each element", "op=swiglu off=1e-5", "swiglu", []),
+            ("1e-5 in each element", "op=linear_backward_weight off=1e-5", "linear_backward_weight", []),
             ("only while two run at once", "streams=2 off=1e-5", None, []),
             ("stale on the second call", "stale call=2", None, []),
             ("not the same twice", "noise rate=0.3", None, []),
