@@ -17,6 +17,8 @@ constexpr int troubles_max = 3;  // a device that has cost so many processes get
 // What the plain loops of the references do in some tenths of a second; beyond, the CPU backend, which they prove, says what is right.
 constexpr double reference_flops_max = 2e7, reference_flops_max_brief = 4e6;
 constexpr double reference_bytes_max = 2e8;
+constexpr double scalar_flops_max = 2e8;  // of the CPU backend's scalar kernels, which judge where it is itself the device
+constexpr double judges_patience = 20;    // times that of the device: nobody else would judge
 constexpr std::size_t on_reference = 0, on_cpu = 1, on_scalar = 2;  // devices of the judge
 constexpr std::size_t twin = 1;                                     // the device under test, opened a second time
 constexpr double warm_order_s = 1;
@@ -45,7 +47,9 @@ std::size_t Session::judge_device(std::size_t trial) const {
   const Trial& tried = trials_[trial];
   const double flops_max = options_.brief ? reference_flops_max_brief : reference_flops_max;
   if (!tried.whole && tried.cost.flops <= flops_max && tried.cost.bytes <= reference_bytes_max) return on_reference;
-  return options_.device.backend == "cpu" ? on_scalar : on_cpu;  // a device is not its own judge
+  // A device is not its own judge, unless nobody else is quick enough.
+  const bool itself = options_.device.backend == "cpu" && !tried.whole && tried.cost.flops <= scalar_flops_max;
+  return itself ? on_scalar : on_cpu;
 }
 
 Json Session::run_order(std::size_t device, std::size_t trial, const Values& values, int repeats) const {
@@ -168,11 +172,12 @@ Result<bool> Session::check_stretch(const Json& answer) {
 }
 
 Result<void> Session::open() {
-  const auto patient = [&](const char* name, std::vector<device::DeviceOptions> devices, std::string lie) {
-    StandOptions stand{.name = name,
-                       .subject = {std::move(devices), std::move(lie)},
-                       .patience_s = options_.patience_s,
-                       .interrupted = options_.interrupted};
+  const auto begin = [&](const char* name, std::vector<device::DeviceOptions> devices, const std::string& lie, double patience_s) {
+    StandOptions stand;
+    stand.name = name;
+    stand.subject = {std::move(devices), lie};
+    stand.patience_s = patience_s;
+    stand.interrupted = options_.interrupted;
     return Stand::begin(trials_, stand);
   };
   device::DeviceOptions reference = options_.device, cpu = options_.device;
@@ -184,8 +189,8 @@ Result<void> Session::open() {
   }
   device::DeviceOptions scalar = cpu;
   scalar.isa = "scalar";
-  TRY_ASSIGN(subject_, patient("device under test", {options_.device, options_.device}, options_.lie));
-  TRY_ASSIGN(judge_, patient("trusted CPU", {reference, cpu, scalar}, ""));
+  TRY_ASSIGN(subject_, begin("device under test", {options_.device, options_.device}, options_.lie, options_.patience_s));
+  TRY_ASSIGN(judge_, begin("trusted CPU", {reference, cpu, scalar}, "", judges_patience * options_.patience_s));
   TRY_ASSIGN(const std::optional<Json> opened, ask({{"do", "open"}, {"device", 0}}, std::nullopt));
   if (!opened) return {};
   found_->device_name = opened->value("name", std::string());
