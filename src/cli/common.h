@@ -38,7 +38,7 @@ void declare_quiet(App app, bool& quiet);
 struct ComputeOptions {
   int threads = 0;  // 0: not given; all cores this process may use
   std::string isa;  // empty: the best there is
-  std::string backend = "cpu";
+  std::string backend = "cpu";    // with ":1" behind it, its second device
   std::string dtype;              // "f32", "bf16"; empty: not given
   std::string weights = "dtype";  // or "q8"
   bool quiet = false;

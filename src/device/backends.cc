@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -79,6 +80,17 @@ Result<BackendPlace> backend_place(std::string_view name) {
   std::vector<std::string> names;
   for (const BackendPlace& place : places) names.push_back(place.name);
   return input_error("there is no backend '{}'; there are: {}", name, fmt::join(names, ", "));
+}
+
+DeviceChoice parse_device_choice(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  const std::string_view digits = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
+  DeviceChoice choice;
+  const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), choice.number);
+  const bool is_number = !digits.empty() && failed == std::errc() && end == digits.data() + digits.size() && choice.number >= 0;
+  if (!is_number) return {std::string(text), 0};
+  choice.backend = text.substr(0, colon);
+  return choice;
 }
 
 bool brings_driver(std::string_view name) {

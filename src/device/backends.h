@@ -25,6 +25,13 @@ struct BackendPlace {
 // The place of one of them; another name is an input error that says which there are.
 [[nodiscard]] Result<BackendPlace> backend_place(std::string_view name);
 
+// "opencl" or "opencl:1": a backend, and which of its devices. What is no number behind a colon is part of the name, which nobody has then.
+struct DeviceChoice {
+  std::string backend;
+  int number = 0;
+};
+[[nodiscard]] DeviceChoice parse_device_choice(std::string_view text);
+
 // Whether a backend is a library found at run time, which may bring a vendor's driver with needs of its own.
 [[nodiscard]] bool brings_driver(std::string_view name);
 

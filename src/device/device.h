@@ -28,6 +28,7 @@ namespace godwit::device {
 
 struct DeviceOptions {
   std::string backend = "cpu";
+  int number = 0;  // which of the backend's devices
   int threads = 1;
   std::string isa;       // empty: the best there is
   bool profile = false;  // count runs and time of every op: Executable::op_times

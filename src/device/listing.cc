@@ -34,8 +34,8 @@ Json ops_of(const BackendPlace& place, std::string& trouble) {
   return ops;
 }
 
-// In the child: one JSON document of what the library says.
-Json ask(const BackendPlace& place) {
+// One JSON document of what the library says; with `all`, which ops it has too.
+Json ask(const BackendPlace& place, bool all) {
   const auto loaded = load_backend(place);
   if (!loaded.ok()) return Json{{"error", loaded.error().message}};
   const godwit_backend& backend = **loaded;
@@ -56,11 +56,14 @@ Json ask(const BackendPlace& place) {
     for (const char* const* profile = info.profiles; profile != nullptr && *profile != nullptr && profiles.size() < profiles_most;
          ++profile)
       profiles.push_back(*profile);
-    devices.push_back(
-        {{"name", text_of(info.name)}, {"driver", text_of(info.driver)}, {"memory_bytes", info.memory_bytes}, {"profiles", profiles}});
+    devices.push_back({{"number", index},
+                       {"name", text_of(info.name)},
+                       {"driver", text_of(info.driver)},
+                       {"memory_bytes", info.memory_bytes},
+                       {"profiles", profiles}});
   }
   Json ops = Json::array();
-  if (count > 0 && trouble.empty()) ops = ops_of(place, trouble);
+  if (all && count > 0 && trouble.empty()) ops = ops_of(place, trouble);
   return Json{{"version", fmt::format("{}.{}", backend.major, backend.minor)}, {"devices", devices}, {"ops", ops}, {"error", trouble}};
 }
 
@@ -84,6 +87,23 @@ class Mark {
  private:
   std::atomic<std::uint32_t>* word_;
 };
+
+ListedBackend read_answer(const BackendPlace& place, const Json& json) {
+  ListedBackend listed{place, json.value("version", std::string()), {}, {}, json.value("error", std::string())};
+  if (const Json* devices = json.find("devices"); devices != nullptr) {
+    for (const Json& each : *devices) {
+      listed.devices.push_back({each["number"].get<int>(), each["name"].string(), each["driver"].string(),
+                                each["memory_bytes"].get<std::int64_t>(), each["profiles"].get<std::vector<std::string>>()});
+    }
+  }
+  if (const Json* ops = json.find("ops"); ops != nullptr) {
+    for (const Json& each : *ops) {
+      listed.ops.push_back({each["op"].string(), each["examples"].get<std::int64_t>(), each["own"].get<std::int64_t>(),
+                            each["by_parts"].get<std::int64_t>()});
+    }
+  }
+  return listed;
+}
 
 // Everything up to the end of the line, or before the other end is closed, or before the patience ends: then false.
 bool read_all(int from, double until, std::string& text) {
@@ -123,7 +143,7 @@ ListedBackend list_devices_of(const BackendPlace& place, int patience_ms) {
     ::close(ends[0]);
     ::setpgid(0, 0);  // what the library leaves behind goes with it
     watch_calls(mark.word(), ends[1]);
-    const std::string text = write_json(ask(place)) + "\n";
+    const std::string text = write_json(ask(place, true)) + "\n";
     std::string_view rest = text;
     while (!rest.empty()) {
       const ssize_t count = ::write(ends[1], rest.data(), rest.size());
@@ -154,21 +174,11 @@ ListedBackend list_devices_of(const BackendPlace& place, int patience_ms) {
                                WIFSIGNALED(status) ? fmt::format(": {}", strsignal(WTERMSIG(status))) : "");
     return listed;
   }
-  listed.version = json->value("version", std::string());
-  listed.error = json->value("error", std::string());
-  if (const Json* devices = json->find("devices"); devices != nullptr) {
-    for (const Json& each : *devices) {
-      listed.devices.push_back({each["name"].string(), each["driver"].string(), each["memory_bytes"].get<std::int64_t>(),
-                                each["profiles"].get<std::vector<std::string>>()});
-    }
-  }
-  if (const Json* ops = json->find("ops"); ops != nullptr) {
-    for (const Json& each : *ops) {
-      listed.ops.push_back({each["op"].string(), each["examples"].get<std::int64_t>(), each["own"].get<std::int64_t>(),
-                            each["by_parts"].get<std::int64_t>()});
-    }
-  }
-  return listed;
+  return read_answer(place, *json);
+}
+
+ListedBackend list_devices_here(const BackendPlace& place) {
+  return read_answer(place, ask(place, false));
 }
 
 std::vector<ListedBackend> list_devices(int patience_ms) {

@@ -12,6 +12,7 @@
 namespace godwit::device {
 
 struct ListedDevice {
+  int number = 0;
   std::string name;
   std::string driver;
   std::int64_t memory_bytes = 0;
@@ -29,5 +30,7 @@ struct ListedBackend {
 // Forks: to be called while the process has one thread. `patience_ms`: how long one backend may take.
 [[nodiscard]] std::vector<ListedBackend> list_devices(int patience_ms = 20'000);
 [[nodiscard]] ListedBackend list_devices_of(const BackendPlace& place, int patience_ms);
+// The same, but for the ops, inside this process, which loads the library: for those who compute with it.
+[[nodiscard]] ListedBackend list_devices_here(const BackendPlace& place);
 
 }  // namespace godwit::device

@@ -25,7 +25,7 @@ namespace godwit::guard {
 [[nodiscard]] Json to_json(const KeeperTask::Loaded& loaded);
 [[nodiscard]] Result<KeeperTask::Loaded> loaded_from(const Json& json);
 
-// An error as an answer, and back.
+// An error as an answer, and back; nothing if the answer is none.
 [[nodiscard]] Json error_json(const Error& error);
 [[nodiscard]] std::optional<Error> error_from(const Json& json);
 

@@ -24,8 +24,7 @@ Result<void> TrainingKeeper::prepare(const guard::Memory& memory, guard::Pulse& 
   memory_ = memory;
   pulse_ = &pulse;
   pulse.enter(Phase::preparing, 0);
-  device::DeviceOptions options = task_.device();
-  options.backend = "cpu";
+  device::DeviceOptions options = task_.trusted_device();
   options.threads = threads_;
   TRY_ASSIGN(device_, open_device(options, pulse, liar_));
   device_->watch([this](std::int32_t op) {

@@ -1,6 +1,7 @@
 #include "train/lies.h"
 
 #include "device/backends.h"
+#include "device/lies.h"
 
 namespace godwit::train {
 

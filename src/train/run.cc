@@ -17,6 +17,7 @@
 #include "store/checkpoint.h"
 #include "store/ledger.h"
 #include "store/run_directory.h"
+#include "train/admission.h"
 #include "train/engine.h"
 #include "train/metrics.h"
 #include "train/rl_settings.h"
@@ -388,13 +389,9 @@ Result<void> Run::check_figures() {
 
 Result<RunResult> Run::execute() {
   TRY(device::backend_place(options_.device.backend));  // by name: only those who compute load it
-  // Parts of the samples, one after the other, are what workers compute; how they are cut changes no bit.
-  std::int64_t& pass = setup_.settings.run.micro_batch;
-  pass = std::min(pass, guard::part_samples(setup_.settings.run.batch, options_.workers));
-  device::DeviceOptions device = options_.device;
-  device.verify = setup_.settings.run.verify != "off";
-  task_ = std::make_unique<TrainingTask>(setup_, directory_, device);
+  task_ = make_task(setup_, directory_, options_.device, options_.workers);
   TRY(check_figures());  // before anything is allocated
+  if (!options_.dry_run) TRY(check_admission(*task_, options_));
   if (options_.dry_run) {
     // What the backend holds beside the plan is known once programs are prepared; none of it is touched.
     TRY_ASSIGN(auto opened, device::Device::open(options_.device));

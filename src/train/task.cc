@@ -41,10 +41,18 @@ std::unique_ptr<guard::KeeperTask> TrainingTask::keeper(int threads) {
 }
 
 std::unique_ptr<guard::WorkerTask> TrainingTask::worker(int, int threads, bool trusted) {
-  device::DeviceOptions options = device_;
+  device::DeviceOptions options = trusted ? trusted_device() : device_;
   options.threads = threads;
-  if (trusted) options.backend = "cpu";
   return std::make_unique<TrainingWorker>(*this, options);
+}
+
+device::DeviceOptions TrainingTask::trusted_device() const {
+  device::DeviceOptions options = device_;
+  if (options.backend == "cpu") return options;
+  options.backend = "cpu";
+  options.number = 0;
+  options.isa.clear();  // the other backend's word
+  return options;
 }
 
 bool TrainingTask::loads_driver(bool trusted) const {

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <utility>
 
+#include "guard/identity.h"
 #include "guard/task.h"
 #include "store/run_directory.h"
 #include "train/programs.h"
@@ -36,11 +39,17 @@ class TrainingTask : public guard::Task {
   [[nodiscard]] const Setup& setup() const { return setup_; }
   [[nodiscard]] const store::RunDirectory& run() const { return run_; }
   [[nodiscard]] const device::DeviceOptions& device() const { return device_; }
+  // The same on the trusted CPU.
+  [[nodiscard]] device::DeviceOptions trusted_device() const;
+  // What its workers' device was when it was admitted (train/admission.h); a worker that opens another one refuses.
+  void admit(guard::DeviceIdentity identity) { admitted_ = std::move(identity); }
+  [[nodiscard]] const std::optional<guard::DeviceIdentity>& admitted() const { return admitted_; }
 
  private:
   const Setup& setup_;
   store::RunDirectory run_;
   device::DeviceOptions device_;
+  std::optional<guard::DeviceIdentity> admitted_;
   Programs programs_;
   StateLayout layout_;
 };

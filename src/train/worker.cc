@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/clock.h"
+#include "device/backends.h"
 #include "device/coverage.h"
 #include "train/area.h"
 #include "train/lies.h"
@@ -19,6 +20,11 @@ Result<void> TrainingWorker::prepare(const guard::Memory& memory, int worker, gu
   memory_ = memory;
   pulse_ = &pulse;
   pulse.enter(Phase::preparing, 0);
+  if (task_.admitted() && device::brings_driver(options_.backend)) {
+    TRY_ASSIGN(const guard::DeviceIdentity now, guard::identify_here(options_));
+    const std::string changed = guard::identity_difference(*task_.admitted(), now);
+    if (!changed.empty()) return world_error("the device is not the one that was admitted: {}", changed);
+  }
   TRY_ASSIGN(device_, open_device(options_, pulse, liar_));
   std::vector<State*> states;
   for (std::byte* base : memory.states) {

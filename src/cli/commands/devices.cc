@@ -1,25 +1,37 @@
-// godwit devices: every backend and its devices, and why one of them cannot be had.
+// godwit devices: every backend and its devices, what is known of them from earlier runs, and why one of them cannot be had.
 #include <fmt/format.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "device/listing.h"
+#include "guard/trust.h"
 
 namespace godwit::cli {
 namespace {
 
-Json as_json(const std::vector<device::ListedBackend>& backends) {
+// What is known of a device as it is now.
+guard::Standing standing_of(const std::vector<guard::TrustNote>& notes, const device::ListedBackend& backend,
+                            const device::ListedDevice& device) {
+  return guard::standing(notes, guard::identity_of(backend, device, ""), unix_time());
+}
+
+Json as_json(const std::vector<device::ListedBackend>& backends, const std::vector<guard::TrustNote>& notes) {
   Json list = Json::array();
   for (const device::ListedBackend& backend : backends) {
     Json devices = Json::array();
-    for (std::size_t i = 0; i < backend.devices.size(); ++i) {
-      const device::ListedDevice& device = backend.devices[i];
-      devices.push_back({{"index", i},
+    for (const device::ListedDevice& device : backend.devices) {
+      const guard::Standing standing = standing_of(notes, backend, device);
+      devices.push_back({{"index", device.number},
                          {"name", device.name},
                          {"driver", device.driver},
                          {"memory_bytes", device.memory_bytes},
-                         {"profiles", device.profiles}});
+                         {"profiles", device.profiles},
+                         {"trust", standing.word},
+                         {"trust_text", standing.text},
+                         {"findings", standing.findings},
+                         {"quarantines", standing.quarantines}});
     }
     Json entry = {{"name", backend.place.name}, {"devices", devices}};
     Json ops = Json::array();
@@ -52,14 +64,15 @@ std::string ops_text(const std::vector<device::OpCoverage>& ops) {
   return text + "\n";
 }
 
-Result<void> print_text(const std::vector<device::ListedBackend>& backends) {
+Result<void> print_text(const std::vector<device::ListedBackend>& backends, const std::vector<guard::TrustNote>& notes) {
   for (const device::ListedBackend& backend : backends) {
     TRY(print(fmt::format("{}{}{}\n", backend.place.name, backend.version.empty() ? "" : "  backend.h " + backend.version,
                           backend.place.library.empty() ? "" : "  " + backend.place.library.string())));
-    for (std::size_t i = 0; i < backend.devices.size(); ++i) {
-      const device::ListedDevice& device = backend.devices[i];
-      TRY(print(fmt::format("  {}  {}; driver {}; {:.1f} GB; {}\n", i, device.name, device.driver,
-                            static_cast<double>(device.memory_bytes) / 1e9, fmt::join(device.profiles, ", "))));
+    for (const device::ListedDevice& device : backend.devices) {
+      const guard::Standing standing = standing_of(notes, backend, device);
+      TRY(print(fmt::format("  {}  {}; driver {}; {:.1f} GB; {}\n     {}: {}\n", device.number, device.name, device.driver,
+                            static_cast<double>(device.memory_bytes) / 1e9, fmt::join(device.profiles, ", "), standing.word,
+                            standing.text)));
     }
     if (!backend.ops.empty()) TRY(print(ops_text(backend.ops)));
     if (!backend.error.empty()) TRY(print(fmt::format("  not to be had: {}\n", backend.error)));
@@ -79,10 +92,11 @@ const Command devices{
       app.add_flag("--json", *json, "Print one JSON document");
       return [json]() -> Result<int> {
         const std::vector<device::ListedBackend> backends = device::list_devices();
+        TRY_ASSIGN(const std::vector<guard::TrustNote> notes, guard::Trust().notes());
         if (*json) {
-          TRY(print_json(as_json(backends)));
+          TRY(print_json(as_json(backends, notes)));
         } else {
-          TRY(print_text(backends));
+          TRY(print_text(backends, notes));
         }
         return exit_finished;
       };
