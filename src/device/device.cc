@@ -153,7 +153,7 @@ Result<std::unique_ptr<Device>> Device::open(const godwit_backend& backend, cons
   if (options.profile) list.push_back({"profile", "1"});
   if (options.verify) list.push_back({"verify", "inline"});
   godwit_error error{};
-  if (device->backend_->open(0, list.data(), static_cast<std::int32_t>(list.size()), &device->device_, &error) != GODWIT_OK) {
+  if (device->backend_->open(options.index, list.data(), static_cast<std::int32_t>(list.size()), &device->device_, &error) != GODWIT_OK) {
     return device_error(device->name_, "open", error);
   }
   if (device->backend_->queue_create(device->device_, &device->queue_, &error) != GODWIT_OK)

@@ -31,6 +31,7 @@ struct DeviceOptions {
   std::string isa;       // empty: the best there is
   bool profile = false;  // count runs and time of every op: Executable::op_times
   bool verify = false;   // check results while they are made: Device::findings
+  int index = 0;         // which of the backend's devices
 };
 
 // What one op has cost since its program was prepared.
@@ -160,8 +161,8 @@ class Device {
     std::vector<Finding> findings;
     std::int64_t count = 0;
   };
-  // Asked when the host has taken (hashed, sent) what programs left for it, and before it writes there: also looks whether that is still what
-  // their ops made. May be called from `watch`'s function.
+  // Asked when the host has taken (hashed, sent) what programs left for it, and before it writes there: also looks whether that is still
+  // what their ops made. May be called from `watch`'s function.
   [[nodiscard]] Result<Evidence> evidence();
   [[nodiscard]] std::int64_t checked() const;  // results checked so far; 0 where the backend checks nothing
   // Called whenever an op begins, in the thread that runs programs. Quick, or the device waits. False where the backend cannot.

@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "base/log.h"
+#include "device/backends.h"
 #include "guard/messages.h"
 #include "guard/sandbox.h"
 
@@ -122,11 +123,12 @@ int worker_process(Task& task, const Memory& memory, const Seat& seat, Link link
   signal(SIGTERM, SIG_DFL);
   signal(SIGINT, SIG_IGN);
   Pulse pulse(cell, Role::worker, seat.number, seat.trusted, faults);
-  const bool driver = task.loads_driver(seat.trusted);
+  pulse.candidate(seat.candidate);
+  const bool driver = device::brings_driver(seat.place.backend);
   std::vector<std::string> missing = confine_early(driver);
   pulse.enter(Phase::starting, 0);
-  const std::unique_ptr<WorkerTask> worker = task.worker(seat.number, seat.threads, seat.trusted);
-  if (const auto prepared = worker->prepare(memory, seat.number, pulse); !prepared.ok()) return refuse(seat, link, prepared.error());
+  const std::unique_ptr<WorkerTask> worker = task.worker(seat.place, seat.threads);
+  if (const auto prepared = worker->prepare(memory, seat.slots, pulse); !prepared.ok()) return refuse(seat, link, prepared.error());
   for (std::string& each : confine(faults.any(), driver)) missing.push_back(std::move(each));
   Json ready;
   ready["device"] = worker->device_name();
@@ -134,7 +136,13 @@ int worker_process(Task& task, const Memory& memory, const Seat& seat, Link link
   const auto given_up = [&cell] { return cell.wanted.load() > cell.taken.load(); };
   return serve(seat, link, pulse, std::move(ready), [&](const Json& json) -> Result<Json> {
     TRY_ASSIGN(const Order order, order_from(json));
-    if (json.value("do", std::string()) == "evaluate") {
+    const std::string what = json.value("do", std::string());
+    pulse.candidate(what == prove || what == read_back);
+    if (what == read_back) {
+      TRY_ASSIGN(const Digest digest, worker->read_back(order));
+      return Json{{"digest", hex(digest)}};
+    }
+    if (what == "evaluate") {
       TRY_ASSIGN(const WorkerTask::Evaluated evaluated, worker->evaluate(order));
       return to_json(evaluated);
     }

@@ -31,7 +31,7 @@ struct Committed {
 std::optional<Committed> find_committed(const store::Journal::Content& journal, std::uint64_t step) {
   for (auto entry = journal.entries.rbegin(); entry != journal.entries.rend(); ++entry) {
     if (entry->verdict == "rollback" && entry->step < step) return std::nullopt;
-    if (entry->step != step || entry->verdict == "extend" || entry->verdict == "rollback") continue;
+    if (entry->step != step || entry->verdict == "extend" || entry->verdict == "rollback" || entry->verdict == "move") continue;
     return Committed{entry->digest, entry->verdict == "skip", entry->note};
   }
   return std::nullopt;

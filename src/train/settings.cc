@@ -218,6 +218,14 @@ std::vector<ConfigKey> config_keys() {
        .minimum = 0,
        .maximum = 1e9,
        .description = "With `inline`, one proposal in so many is made on a second device as well and compared by bits; 0: none."},
+      {.section = "guard",
+       .key = "spare",
+       .type = T::texts,
+       .fallback = Json::array(),
+       .may_change = true,
+       .description =
+           "Backends (`BACKEND` or `BACKEND:DEVICE`), tried in turn, to which workers are moved once no device of theirs can be had "
+           "or believed in; without, the trusted CPU goes on alone."},
   };
 }
 

@@ -14,7 +14,8 @@ namespace godwit::train {
 
 class TrainingTask : public guard::Task {
  public:
-  // `setup` outlives the task; its micro_batch becomes the pass. `device`: what workers open; the keeper, and trusted workers, the CPU.
+  // `setup` outlives the task; its micro_batch becomes the pass. `device`: how devices are opened; its instruction set is for those of its
+  // backend, the keeper opens the CPU.
   TrainingTask(const Setup& setup, const store::RunDirectory& run, const device::DeviceOptions& device);
 
   [[nodiscard]] guard::Sizes sizes() const override;
@@ -25,8 +26,7 @@ class TrainingTask : public guard::Task {
   }
   [[nodiscard]] std::uint64_t step(std::byte* state) const override { return layout_.scalars(state).step; }
   [[nodiscard]] std::unique_ptr<guard::KeeperTask> keeper(int threads) override;
-  [[nodiscard]] std::unique_ptr<guard::WorkerTask> worker(int number, int threads, bool trusted) override;
-  [[nodiscard]] bool loads_driver(bool trusted) const override;
+  [[nodiscard]] std::unique_ptr<guard::WorkerTask> worker(const guard::Place& place, int threads) override;
 
   [[nodiscard]] const Programs& programs() const { return programs_; }
   // A proposal of so many samples as it lies in a slot: a node, then the records of roll-outs.
@@ -35,7 +35,8 @@ class TrainingTask : public guard::Task {
   [[nodiscard]] const StateLayout& layout() const { return layout_; }
   [[nodiscard]] const Setup& setup() const { return setup_; }
   [[nodiscard]] const store::RunDirectory& run() const { return run_; }
-  [[nodiscard]] const device::DeviceOptions& device() const { return device_; }
+  // To open one of another place with.
+  [[nodiscard]] device::DeviceOptions device(const guard::Place& place, int threads) const;
 
  private:
   const Setup& setup_;
