@@ -87,7 +87,8 @@ Outcome recorded(const Options& options, const guard::MoveRequest& request) {
 Outcome outcome_of(const guard::EndedMove& move, const store::RunDirectory& run) {
   double pause_s = move.pause_s;
   // The supervisor tells how long it really was, the writing of the record too.
-  if (const Json* ended = told(run).find("ended_moves"); ended != nullptr && ended->is_array()) {
+  const Json guard = told(run);
+  if (const Json* ended = guard.find("ended_moves"); ended != nullptr && ended->is_array()) {
     for (const Json& each : *ended) {
       const Json* pause = each.find("pause_s");
       if (text_of(each, "id") == move.id && pause != nullptr && pause->is_number()) pause_s = pause->get<double>();
