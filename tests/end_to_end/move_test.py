@@ -71,7 +71,9 @@ def children(pid):
 
 
 class Live:
-    """A run that goes on until it is told to stop."""
+    """A run that goes on until it is told to stop; it does not outlive this test."""
+
+    everyone = []
 
     def __init__(self, config, directory, *args):
         self.config, self.directory, self.args = config, pathlib.Path(directory), args
@@ -79,6 +81,7 @@ class Live:
 
     def begin(self):
         self.process = Running(self.config, self.directory, *self.args)
+        Live.everyone.append(self.process)
         until("begun", lambda: self.process.begun() or not self.process.runs())
         assert self.process.runs(), self.process.stderr()
 
@@ -335,11 +338,17 @@ def main():
         print("there is no OpenCL device here")
         sys.exit(77)
     moves, seed = ([*sys.argv[1:], "8", "1"][:2] if len(sys.argv) < 3 else sys.argv[1:3])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     scratch = Scratch()
-    mixed(scratch)
-    errors(scratch)
-    bad_targets(scratch)
-    many_moves(scratch, int(moves), random.Random(int(seed)))
+    try:
+        mixed(scratch)
+        errors(scratch)
+        bad_targets(scratch)
+        many_moves(scratch, int(moves), random.Random(int(seed)))
+    finally:
+        for process in Live.everyone:
+            if process.runs():
+                process.end(signal.SIGKILL)
     print("ok")
 
 
