@@ -44,8 +44,9 @@ struct ComputeOptions {
   bool quiet = false;
 };
 
-// --threads, --isa, --backend, --dtype, --quiet. `with_dtype` is false where the run's config says it.
-void declare_compute(App app, ComputeOptions& options, bool with_dtype = true);
+// --threads, --isa, --backend, --dtype, --quiet. `with_dtype` is false where the run's config says it; `backend` tells of --backend.
+void declare_compute(App app, ComputeOptions& options, bool with_dtype = true,
+                     std::string_view backend = "Kind of chip; see godwit list backends");
 // --weights, for what computes without gradients.
 void declare_weights(App app, ComputeOptions& options);
 // With the default for threads filled in.

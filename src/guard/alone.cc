@@ -37,7 +37,7 @@ class Alone : public Crew {
         area_(sizes_.area_bytes),
         slot_(sizes_.slot_bytes),
         keeper_(task.keeper(options.threads)),
-        worker_(task.worker(0, options.threads, false)) {}
+        worker_(task.worker(options.placement.workers.at(0).place, options.threads)) {}
 
   Result<Begun> begin(std::uint64_t before) override {
     const Memory memory{{state_.data()}, {area_.data(), area_.data()}, {{slot_.data()}}};

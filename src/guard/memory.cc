@@ -81,6 +81,11 @@ Result<std::byte*> SharedMemory::map(bool writable) {
   return data_;
 }
 
+void SharedMemory::discard() {
+  // A system that cannot keeps them: that costs memory alone.
+  (void)fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, bytes_);
+}
+
 void SharedMemory::forget() {
   if (descriptor_ >= 0) close(descriptor_);
   if (reading_ >= 0) close(reading_);

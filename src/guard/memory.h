@@ -21,6 +21,8 @@ class SharedMemory {
   // Maps it into this process, in place of an earlier mapping, between pages that nobody may touch. What is mapped for reading can never
   // be made writable: the descriptor behind it cannot write.
   [[nodiscard]] Result<std::byte*> map(bool writable);
+  // Gives the pages back to the system; what reads them finds zeros.
+  void discard();
   // Gives up the descriptors: what this process has not mapped it never will.
   void forget();
   [[nodiscard]] std::byte* data() const { return data_; }

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "device/backend_call.h"
+#include "device/backends.h"
 #include "guard/messages.h"
 #include "guard/sandbox.h"
 
@@ -128,15 +129,16 @@ int worker_process(Task& task, const Memory& memory, const Seat& seat, Link link
   signal(SIGTERM, SIG_DFL);
   signal(SIGINT, SIG_IGN);
   Pulse pulse(cell, Role::worker, seat.number, seat.trusted, faults);
-  const bool driver = task.loads_driver(seat.trusted);
+  pulse.candidate(seat.candidate);
+  const bool driver = device::brings_driver(seat.place.backend);
   if (driver) {
     setpgid(0, 0);  // what a driver starts, and leaves behind, ends with the worker (guard/child.cc)
     device::watch_calls(cell.call, link.descriptor());
   }
   std::vector<std::string> missing = confine_early(driver);
   pulse.enter(Phase::starting, 0);
-  const std::unique_ptr<WorkerTask> worker = task.worker(seat.number, seat.threads, seat.trusted);
-  if (const auto prepared = worker->prepare(memory, seat.number, pulse); !prepared.ok()) return refuse(seat, link, prepared.error());
+  const std::unique_ptr<WorkerTask> worker = task.worker(seat.place, seat.threads);
+  if (const auto prepared = worker->prepare(memory, seat.slots, pulse); !prepared.ok()) return refuse(seat, link, prepared.error());
   for (std::string& each : confine(faults.any(), driver)) missing.push_back(std::move(each));
   Json ready;
   ready["device"] = worker->device_name();
@@ -146,7 +148,13 @@ int worker_process(Task& task, const Memory& memory, const Seat& seat, Link link
   const auto lost = [&worker] { return worker->lost(); };
   return serve(seat, link, pulse, std::move(ready), lost, [&](const Json& json) -> Result<Json> {
     TRY_ASSIGN(const Order order, order_from(json));
-    if (json.value("do", std::string()) == "evaluate") {
+    const std::string what = json.value("do", std::string());
+    pulse.candidate(what == prove || what == read_back);
+    if (what == read_back) {
+      TRY_ASSIGN(const Digest digest, worker->read_back(order));
+      return Json{{"digest", hex(digest)}};
+    }
+    if (what == "evaluate") {
       TRY_ASSIGN(const WorkerTask::Evaluated evaluated, worker->evaluate(order));
       return to_json(evaluated);
     }

@@ -27,6 +27,8 @@ class Pulse {
   Pulse(PulseCell& cell, Role role, int worker, bool trusted, Faults& faults)
       : cell_(&cell), role_(role), worker_(worker), trusted_(trusted), faults_(&faults) {}
 
+  // From here on its points are those of a worker that is to take another's seat, or of one that has one.
+  void candidate(bool is) { candidate_ = is; }
   void beat() { cell_->beats.fetch_add(1, std::memory_order_relaxed); }
   // Enters a phase of a step: a beat, and a fault point. Faults handed back are for the caller to carry out.
   std::vector<const Fault*> enter(Phase phase, std::uint64_t step);
@@ -39,13 +41,14 @@ class Pulse {
   [[nodiscard]] bool faults() const { return faults_ != nullptr && faults_->any(); }
 
  private:
-  [[nodiscard]] Point here(std::string_view op) const { return {role_, worker_, step_, phase_, op, trusted_}; }
+  [[nodiscard]] Point here(std::string_view op) const { return {role_, worker_, step_, phase_, op, trusted_, candidate_}; }
 
   PulseCell own_;
   PulseCell* cell_ = &own_;
   Role role_ = Role::worker;
   int worker_ = -1;
   bool trusted_ = false;
+  bool candidate_ = false;
   Faults* faults_ = nullptr;
   Phase phase_ = Phase::starting;
   std::uint64_t step_ = 0;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "device/backends.h"
 #include "guard/trust.h"
@@ -27,22 +29,41 @@ std::string qualify_line(const guard::DeviceIdentity& device, const RunOptions& 
   return line;
 }
 
+Result<guard::Admission> admission_of(const TrainingTask& task, const guard::DeviceIdentity& device, int workers) {
+  return guard::Trust().admits(device, programs_digest(device_programs(task, workers)));
+}
+
 }  // namespace
 
 Result<void> check_admission(TrainingTask& task, const RunOptions& options) {
-  if (!device::brings_driver(options.device.backend)) return {};
-  TRY_ASSIGN(const guard::DeviceIdentity device, guard::identify(options.device));
-  if (task.setup().settings.run.admits_any) {
-    log_warning("{} computes without having been qualified: [guard] admit = \"any\"", device.text());
-    return {};
+  const bool any = task.setup().settings.run.admits_any;
+  if (!any) task.ask_for_qualification(options.workers);
+  std::vector<guard::Place> places = options.places;
+  if (places.empty()) places.push_back({options.device.backend, options.device.number});
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const bool seen = std::find(places.begin(), places.begin() + static_cast<std::ptrdiff_t>(i), places[i]) !=
+                      places.begin() + static_cast<std::ptrdiff_t>(i);
+    if (seen || !device::brings_driver(places[i].backend)) continue;
+    TRY_ASSIGN(const guard::DeviceIdentity device, guard::identify(task.device(places[i], options.device.threads)));
+    if (any) {
+      log_warning("{} computes without having been qualified: [guard] admit = \"any\"", device.text());
+      continue;
+    }
+    TRY_ASSIGN(const guard::Admission admission, admission_of(task, device, options.workers));
+    if (!admission.admitted) {
+      return input_error("{} may not compute this run: {}. Qualify it: {}; or take it as it is: --set guard.admit=any", device.text(),
+                         admission.why, qualify_line(device, options));
+    }
+    log_info("{}: {}", device.text(), admission.why);
   }
-  TRY_ASSIGN(const guard::Admission admission, guard::Trust().admits(device, programs_digest(device_programs(task, options.workers))));
-  if (!admission.admitted) {
-    return input_error("{} may not compute this run: {}. Qualify it: {}; or take it as it is: --set guard.admit=any", device.text(),
-                       admission.why, qualify_line(device, options));
-  }
-  log_info("{}: {}", device.text(), admission.why);
-  task.admit(device);
+  return {};
+}
+
+Result<void> check_own_admission(const TrainingTask& task, const device::DeviceOptions& device) {
+  if (!task.qualified_for() || !device::brings_driver(device.backend)) return {};
+  TRY_ASSIGN(const guard::DeviceIdentity identity, guard::identify_here(device));
+  TRY_ASSIGN(const guard::Admission admission, admission_of(task, identity, *task.qualified_for()));
+  if (!admission.admitted) return world_error("{} may not compute this run: {}", identity.text(), admission.why);
   return {};
 }
 

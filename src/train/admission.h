@@ -7,8 +7,10 @@
 
 namespace godwit::train {
 
-// An input error says what is missing and the `godwit qualify` line that brings it. What was admitted is noted in the task, for its workers
-// to look again. Asks the backend in a process of its own: nothing is loaded here.
+// Of the places the run is started with: an input error says what is missing and the `godwit qualify` line that brings it. Backends are
+// asked in processes of their own, nothing is loaded here. The task's workers look again, for they may be moved, and devices change.
 [[nodiscard]] Result<void> check_admission(TrainingTask& task, const RunOptions& options);
+// In a worker, which loads the backend.
+[[nodiscard]] Result<void> check_own_admission(const TrainingTask& task, const device::DeviceOptions& device);
 
 }  // namespace godwit::train

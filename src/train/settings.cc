@@ -227,6 +227,14 @@ std::vector<ConfigKey> config_keys() {
        .description =
            "Which devices of backends loaded at run time may compute: `qualified` by `godwit qualify` for this run's programs, with the "
            "driver they have now; or `any`."},
+      {.section = "guard",
+       .key = "spare",
+       .type = T::texts,
+       .fallback = Json::array(),
+       .may_change = true,
+       .description =
+           "Backends (`BACKEND` or `BACKEND:DEVICE`), tried in turn, to which workers are moved once no device of theirs can be had "
+           "or believed in; without, the trusted CPU goes on alone."},
   };
 }
 

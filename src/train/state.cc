@@ -84,7 +84,7 @@ State::State(const model::Model& model, const StateLayout& layout, device::Buffe
 }
 
 Result<std::unique_ptr<State>> State::create(device::Device& device, const model::Model& model, std::size_t cursor_length,
-                                               const std::vector<std::string>& copies) {
+                                             const std::vector<std::string>& copies) {
   const StateLayout layout(model, cursor_length, copies);
   TRY_ASSIGN(device::Buffer buffer, device.allocate_shared(layout.bytes()));
   std::byte* base = buffer.host();

@@ -1,6 +1,5 @@
 #include "train/task.h"
 
-#include "device/backends.h"
 #include "train/area.h"
 #include "train/keeper.h"
 #include "train/worker.h"
@@ -40,23 +39,17 @@ std::unique_ptr<guard::KeeperTask> TrainingTask::keeper(int threads) {
   return std::make_unique<TrainingKeeper>(*this, threads);
 }
 
-std::unique_ptr<guard::WorkerTask> TrainingTask::worker(int, int threads, bool trusted) {
-  device::DeviceOptions options = trusted ? trusted_device() : device_;
-  options.threads = threads;
-  return std::make_unique<TrainingWorker>(*this, options);
+std::unique_ptr<guard::WorkerTask> TrainingTask::worker(const guard::Place& place, int threads) {
+  return std::make_unique<TrainingWorker>(*this, device(place, threads));
 }
 
-device::DeviceOptions TrainingTask::trusted_device() const {
+device::DeviceOptions TrainingTask::device(const guard::Place& place, int threads) const {
   device::DeviceOptions options = device_;
-  if (options.backend == "cpu") return options;
-  options.backend = "cpu";
-  options.number = 0;
-  options.isa.clear();  // the other backend's word
+  options.backend = place.backend;
+  options.number = place.device;
+  options.threads = threads;
+  if (place.backend != device_.backend) options.isa.clear();
   return options;
-}
-
-bool TrainingTask::loads_driver(bool trusted) const {
-  return !trusted && device::brings_driver(device_.backend);
 }
 
 }  // namespace godwit::train
