@@ -212,10 +212,6 @@ Result<void> Session::open() {
     tried.bytes = trial.cost.bytes;
     found_->tried.push_back(std::move(tried));
   }
-  // A program with an op that the device has not runs there op by op, with another device's help: nothing to be tried as a whole.
-  if (found_->fell_back() > 0) {
-    for (std::size_t i = ops_; i < ops_ + wholes_; ++i) found_->tried[i].kernel.clear();
-  }
   return {};
 }
 

@@ -14,6 +14,7 @@
 #include "base/random.h"
 #include "device/backends.h"
 #include "device/ceilings.h"
+#include "device/fallback.h"
 #include "device/lies.h"
 #include "device/standalone.h"
 #include "guard/messages.h"
@@ -165,7 +166,9 @@ class Subject {
     for (std::size_t i = 0; i < trials_.size(); ++i) {
       enter(Call::describe, static_cast<std::int32_t>(i));
       const std::size_t last = trials_[i].program.nodes.size() - 1;
-      names.push_back(trials_[i].whole ? std::string("whole") : device->kernel_for(trials_[i].program, last));
+      std::string name = trials_[i].whole ? "whole" : device->kernel_for(trials_[i].program, last);
+      if (name.starts_with(device::by_cpu)) name.clear();  // nothing of the device would be tried; whole programs have it as runs do
+      names.push_back(std::move(name));
     }
     return Json{{"names", std::move(names)}};
   }
