@@ -388,7 +388,6 @@ Result<void> DurableWriter::flush() {
 Result<void> DurableWriter::commit() {
   if (failed_) return *failed_;
   CHECK(descriptor_ >= 0, "{} is committed twice", path_.string());
-  if (buffered_ % disk_alignment != 0) static_cast<void>(set_direct(descriptor_, false));
   TRY(flush());
   if (!disk_sync(descriptor_, path_)) {
     failed_ = failure(path_, "sync");

@@ -11,6 +11,7 @@
 #include "device/backends.h"
 #include "device/coverage.h"
 #include "device/liar.h"
+#include "device/lies.h"
 #include "device/lockstep.h"
 
 namespace godwit::device {

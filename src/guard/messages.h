@@ -25,6 +25,9 @@ namespace godwit::guard {
 [[nodiscard]] Json to_json(const KeeperTask::Loaded& loaded);
 [[nodiscard]] Result<KeeperTask::Loaded> loaded_from(const Json& json);
 
+[[nodiscard]] Json to_json(const DeviceIdentity& device);
+[[nodiscard]] DeviceIdentity identity_from(const Json& json);
+
 // Orders to a candidate: the same work that another did, its state.
 inline constexpr const char* prove = "prove";
 inline constexpr const char* read_back = "read back";

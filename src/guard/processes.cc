@@ -144,6 +144,7 @@ int worker_process(Task& task, const Memory& memory, const Seat& seat, Link link
   ready["device"] = worker->device_name();
   ready["unconfined"] = Json(missing);
   ready["coverage"] = worker->coverage();
+  if (const auto identity = worker->identity()) ready["identity"] = to_json(*identity);
   const auto given_up = [&cell] { return cell.wanted.load() > cell.taken.load(); };
   const auto lost = [&worker] { return worker->lost(); };
   return serve(seat, link, pulse, std::move(ready), lost, [&](const Json& json) -> Result<Json> {

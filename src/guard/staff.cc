@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "device/backend_call.h"
+#include "guard/messages.h"
 #include "guard/processes.h"
 
 namespace godwit::guard {
@@ -229,6 +230,8 @@ void Staff::take(Post& post, const std::string& bytes, std::vector<Event>& event
     post.trouble.clear();
     post.device = frame->content.value("device", std::string());
     post.coverage = frame->content.value("coverage", std::string());
+    const Json* identity = frame->content.find("identity");
+    post.identity = identity == nullptr ? std::nullopt : std::optional(identity_from(*identity));
     post.unconfined.clear();
     if (const Json* missing = frame->content.find("unconfined")) {
       for (const Json& each : *missing) post.unconfined.push_back(each.is_string() ? each.string() : "");

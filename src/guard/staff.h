@@ -34,10 +34,11 @@ struct Post {
 
   enum class State : std::uint8_t { absent, starting, idle, busy };
   State state = State::absent;
-  std::string device;                   // as the process named it
-  std::string coverage;                 // what of its programs' ops the device does itself; empty: all
-  std::vector<std::string> unconfined;  // what the kernel did not give to confine it
-  std::string trouble;                  // why it could not begin, the last time
+  std::string device;                      // as the process named it
+  std::optional<DeviceIdentity> identity;  // of a device whose backend is loaded at run time
+  std::string coverage;                    // what of its programs' ops the device does itself; empty: all
+  std::vector<std::string> unconfined;     // what the kernel did not give to confine it
+  std::string trouble;                     // why it could not begin, the last time
   ErrorKind trouble_kind = ErrorKind::world;
   int killed_in_a_row = 0;  // from outside, without an order carried out in between
   double ended_at = 0;      // the last process

@@ -94,7 +94,7 @@ class Supervisor : public Crew {
   void leave_aside(int worker, double seconds, const std::string& why);
   void name(int worker);
   // What happened says something about a device: the one place that all of it comes through.
-  enum class Noted : std::uint8_t { finding, quarantined, moved_to, refused };
+  enum class Noted : std::uint8_t { finding, quarantined, moved_from, moved_to, refused };
   void note(const Post& post, Noted what, const std::string& why);
   [[nodiscard]] Json worker_json(int number);
   void record(bool now = false);
@@ -184,7 +184,7 @@ class Supervisor : public Crew {
   double committed_at_ = 0;
   bool fourth_used_ = false;  // of the states
   struct DeviceRecord {
-    std::uint64_t findings = 0, quarantined = 0, moved_to = 0, refused = 0;
+    std::uint64_t findings = 0, quarantined = 0, moved_from = 0, moved_to = 0, refused = 0;
     std::string last;
   };
   std::map<std::string, DeviceRecord> device_records_;

@@ -240,6 +240,7 @@ Result<void> Supervisor::hand_over() {
   pass(Phase::moved, step);
   options_.placement = std::move(next);
   for (const Move::Candidate& each : move_->candidates) {
+    note(staff_.worker(each.worker), Noted::moved_from, "");
     staff_.seat(each.worker);
     note(staff_.worker(each.worker), Noted::moved_to, "");
     Worker& worker = workers_[static_cast<std::size_t>(each.worker)];

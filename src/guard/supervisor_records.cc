@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "guard/disk_faults.h"
 #include "guard/messages.h"
+#include "guard/trust.h"
 
 namespace godwit::guard {
 
@@ -94,9 +95,15 @@ void Supervisor::recall() {
 void Supervisor::note(const Post& post, Noted what, const std::string& why) {
   const std::string device = post.device.empty() ? post.place.text() : fmt::format("{} {}", post.place.text(), post.device);
   DeviceRecord& record = device_records_[device];
-  std::uint64_t* const counts[] = {&record.findings, &record.quarantined, &record.moved_to, &record.refused};
+  std::uint64_t* const counts[] = {&record.findings, &record.quarantined, &record.moved_from, &record.moved_to, &record.refused};
   ++*counts[static_cast<std::size_t>(what)];
   if (!why.empty()) record.last = why;
+  // What a device's own checks find is not settled against it: it is the run's alone.
+  if (!post.identity) return;
+  const std::string run = options_.record.parent_path().string();
+  if (what == Noted::quarantined) Trust().note_quarantine(*post.identity, run, why);
+  if (what == Noted::refused) Trust().note_finding(*post.identity, run, why);
+  if (what == Noted::moved_from) Trust().note_moved_away(*post.identity, run, why);
 }
 
 Json Supervisor::worker_json(int number) {
@@ -150,11 +157,8 @@ void Supervisor::record(bool now) {
   json["ended_moves"] = std::move(ended);
   Json devices = Json::object();
   for (const auto& [device, record] : device_records_) {
-    devices[device] = {{"findings", record.findings},
-                       {"quarantined", record.quarantined},
-                       {"moved_to", record.moved_to},
-                       {"refused", record.refused},
-                       {"last", record.last}};
+    devices[device] = {{"findings", record.findings}, {"quarantined", record.quarantined}, {"moved_from", record.moved_from},
+                       {"moved_to", record.moved_to}, {"refused", record.refused},         {"last", record.last}};
   }
   json["devices"] = std::move(devices);
   Json recoveries = Json::array();

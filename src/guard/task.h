@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "device/device.h"
+#include "guard/identity.h"
 #include "guard/placement.h"
 #include "guard/pulse.h"
 #include "store/state.h"
@@ -151,6 +152,8 @@ class WorkerTask {
   [[nodiscard]] virtual bool lost() const = 0;
   // What of the programs' ops a device that lacks some does itself, and who does the rest; empty: it lacks none.
   [[nodiscard]] virtual std::string coverage() const = 0;
+  // Of a device whose backend is loaded at run time, once prepared: what is noted of it outlives the run (guard/trust.h).
+  [[nodiscard]] virtual std::optional<DeviceIdentity> identity() const { return std::nullopt; }
   [[nodiscard]] virtual std::vector<const device::Executable*> executables() const = 0;
 };
 

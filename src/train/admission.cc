@@ -59,11 +59,10 @@ Result<void> check_admission(TrainingTask& task, const RunOptions& options) {
   return {};
 }
 
-Result<void> check_own_admission(const TrainingTask& task, const device::DeviceOptions& device) {
-  if (!task.qualified_for() || !device::brings_driver(device.backend)) return {};
-  TRY_ASSIGN(const guard::DeviceIdentity identity, guard::identify_here(device));
-  TRY_ASSIGN(const guard::Admission admission, admission_of(task, identity, *task.qualified_for()));
-  if (!admission.admitted) return world_error("{} may not compute this run: {}", identity.text(), admission.why);
+Result<void> check_own_admission(const TrainingTask& task, const guard::DeviceIdentity& device) {
+  if (!task.qualified_for()) return {};
+  TRY_ASSIGN(const guard::Admission admission, admission_of(task, device, *task.qualified_for()));
+  if (!admission.admitted) return world_error("{} may not compute this run: {}", device.text(), admission.why);
   return {};
 }
 

@@ -11,6 +11,6 @@ namespace godwit::train {
 // asked in processes of their own, nothing is loaded here. The task's workers look again, for they may be moved, and devices change.
 [[nodiscard]] Result<void> check_admission(TrainingTask& task, const RunOptions& options);
 // In a worker, which loads the backend.
-[[nodiscard]] Result<void> check_own_admission(const TrainingTask& task, const device::DeviceOptions& device);
+[[nodiscard]] Result<void> check_own_admission(const TrainingTask& task, const guard::DeviceIdentity& device);
 
 }  // namespace godwit::train

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/clock.h"
+#include "device/backends.h"
 #include "device/coverage.h"
 #include "train/admission.h"
 #include "train/area.h"
@@ -20,7 +21,10 @@ Result<void> TrainingWorker::prepare(const guard::Memory& memory, int slots, gua
   memory_ = memory;
   pulse_ = &pulse;
   pulse.enter(Phase::preparing, 0);
-  TRY(check_own_admission(task_, options_));
+  if (device::brings_driver(options_.backend)) {
+    TRY_ASSIGN(identity_, guard::identify_here(options_));
+    TRY(check_own_admission(task_, *identity_));
+  }
   TRY_ASSIGN(device_, open_device(options_, pulse, liar_));
   std::vector<State*> states;
   for (std::byte* base : memory.states) {

@@ -22,6 +22,7 @@ class TrainingWorker : public guard::WorkerTask {
   [[nodiscard]] std::string device_name() const override { return device_->name(); }
   [[nodiscard]] bool lost() const override { return device_->lost(); }
   [[nodiscard]] std::string coverage() const override;
+  [[nodiscard]] std::optional<guard::DeviceIdentity> identity() const override { return identity_; }
   [[nodiscard]] std::vector<const device::Executable*> executables() const override;
 
  private:
@@ -37,6 +38,7 @@ class TrainingWorker : public guard::WorkerTask {
   guard::Memory memory_;
   guard::Pulse* pulse_ = nullptr;
   std::unique_ptr<device::Liar> liar_;  // where faults are ordered
+  std::optional<guard::DeviceIdentity> identity_;
   std::unique_ptr<device::Device> device_;
   std::vector<std::unique_ptr<State>> states_;
   std::vector<device::Buffer> slots_;
