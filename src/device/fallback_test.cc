@@ -150,7 +150,11 @@ TEST(Fallback, WhateverIsLackingBitsAreTheSame) {
       EXPECT_EQ(layer.run(1), wanted[0]) << set << ' ' << admits;
       EXPECT_EQ(layer.run(2), wanted[1]) << set << ' ' << admits;
       EXPECT_GE(partial.runs, set == 0 ? 6 : 0);  // in one piece: two refreshes, four runs
-      EXPECT_EQ(partial.runs == 0, (set & 31) == 31);
+      // rms_norm and swiglu give rounded results here: without a rounding and without a cast behind it the device cannot help with them.
+      const auto lacks = [&](const char* what) { return partial.lacks.contains(what); };
+      const bool rounds = !lacks("rounded") || !lacks("cast");
+      const bool helps = !lacks("cast") || !lacks("linear") || !lacks("add") || (rounds && (!lacks("rms_norm") || !lacks("swiglu")));
+      EXPECT_EQ(partial.runs > 0, helps) << set << ' ' << admits;
     }
   }
 }

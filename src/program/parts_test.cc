@@ -61,7 +61,8 @@ TEST(Parts, GiveTheBitsOfTheirOp) {
         any = true;
         for (const Values values : {Values::ordinary, Values::boundary, Values::non_finite}) {
           Bytes inputs = memory_of(example.inputs);
-          Fill fill(*op, example.inputs, outputs, example.attributes, data_of(inputs), values, 1);
+          const std::vector<void*> data = data_of(inputs);
+          Fill fill(*op, example.inputs, outputs, example.attributes, data, values, 1);
           op->fill != nullptr ? op->fill(fill) : fill.all_reals();
           EXPECT_EQ(whole(*op, example, outputs, inputs), by_parts(*parts, inputs, outputs.size())) << op->name << "\n" << parts->text();
         }
