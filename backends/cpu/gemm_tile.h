@@ -84,14 +84,15 @@ struct Bf16Chain {
 
 #endif
 
-// What panels of the right operand hold: lanes as the chain meets them, or, where it meets bf16 widened, 32-bit lanes of a pair of indices,
-// the odd one in the upper half, which are widened on the way into the sums: half the bytes.
+// What panels of the right operand hold: lanes as the chain meets them, or, where vectors meet bf16 widened, 32-bit lanes of a pair of
+// indices, the odd one in the upper half, which are widened on the way into the sums: half the bytes. Chains in software wait for no
+// memory.
 struct Pairs {
   using Operand = std::uint16_t;
   static constexpr int indices_per_step = 2;
 };
 template <typename Chain>
-inline constexpr bool widens = sizeof(typename Chain::Operand) == 2 && Chain::indices_per_step == 1;
+inline constexpr bool widens = sizeof(typename Chain::Operand) == 2 && Chain::indices_per_step == 1 && Chain::flush_mode;
 template <typename Chain>
 using PanelOf = std::conditional_t<widens<Chain>, Pairs, Chain>;
 
