@@ -97,7 +97,8 @@ class Abuse:
 
 def main():
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    model = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else serving.small_model(common.Scratch())
+    scratch = common.Scratch()
+    model = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else serving.small_model(scratch)
     with Server(model, "--context", CONTEXT, "--streams", 4) as server:
         abuse = Abuse(server, time.monotonic() + seconds)
         threads = [threading.Thread(target=abuse.client, args=(seed,)) for seed in range(CLIENTS)]
