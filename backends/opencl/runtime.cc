@@ -116,10 +116,12 @@ Failure failure_of(cl_int error, During during, const std::string& what) {
     case CL_DEVICE_NOT_AVAILABLE:
     case CL_INVALID_CONTEXT:
     case CL_INVALID_COMMAND_QUEUE:
+    case CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST:  // a command ended abnormally: nobody knows what became of the device
       status = GODWIT_DEVICE_LOST;
       break;
     default:
-      // The status of an event whose command was ended abnormally is negative, whatever the driver chose.
+      // The status of such a command is negative, whatever the driver chose; drivers' own codes are far below OpenCL's.
+      if (during == During::work && error <= -1000) status = GODWIT_DEVICE_LOST;
       break;
   }
   return {status, fmt::format("{}: {} ({})", what, error_name(error), error)};

@@ -125,7 +125,9 @@ typedef struct godwit_prepared_info {
   int64_t private_bytes;   /* private layouts of state (packed weights), re-made in the refresh part */
 } godwit_prepared_info;
 
-/* Where a bound tensor lies: `offset` bytes into `buffer`. Indexed by tensor; entries of TEMPORARY and DERIVED tensors are ignored. */
+/* Where a bound tensor lies: `offset` bytes into `buffer`. Indexed by tensor; entries of TEMPORARY and DERIVED tensors are ignored. A bound tensor may
+ * lie in the arena, where it crosses from one program to the next: temporaries use its place only before it is first written, or after it was last
+ * read, in the order of the ops; and an output may take an input's place as temporaries do. */
 typedef struct godwit_binding {
   godwit_buffer* buffer;
   int64_t offset;
@@ -224,7 +226,8 @@ typedef struct godwit_backend {
   godwit_status (*prepare)(godwit_device* device, const godwit_program* program, godwit_prepared** prepared, godwit_error* error);
   godwit_status (*prepared_describe)(godwit_prepared* prepared, godwit_prepared_info* info, godwit_error* error);
   void (*prepared_destroy)(godwit_prepared* prepared);
-  /* Runs one part. `arena` and `persistent` have at least the program's bytes; either may be NULL where that is 0. */
+  /* Runs one part. `arena` and `persistent` have at least the program's bytes; either may be NULL where that is 0. For the refresh part only STATE and
+   * CONSTANT tensors are bound; the buffers of the others are NULL. */
   godwit_status (*run)(godwit_queue* queue, godwit_prepared* prepared, godwit_part part, godwit_buffer* arena, godwit_buffer* persistent,
                        const godwit_binding* bindings, godwit_error* error);
 

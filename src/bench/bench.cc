@@ -7,7 +7,7 @@ namespace godwit::bench {
 const Ceilings& Context::ceilings() {
   if (!ceilings_) {
     options_.say("the machine's ceilings");
-    ceilings_ = measure_ceilings(options_.device.threads);
+    ceilings_ = device::measure_ceilings(options_.device.threads);
   }
   return *ceilings_;
 }

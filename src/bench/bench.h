@@ -12,12 +12,14 @@
 #include <vector>
 
 #include "base/error.h"
-#include "bench/ceilings.h"
+#include "device/ceilings.h"
 #include "bench/report.h"
 #include "device/device.h"
 #include "model/model.h"
 
 namespace godwit::bench {
+
+using device::Ceilings;
 
 struct Options {
   device::DeviceOptions device;

@@ -8,7 +8,7 @@
 #include "bench/flops.h"
 #include "bench/op_table.h"
 #include "bench/storm_agent.h"
-#include "bench/temporary_directory.h"
+#include "base/temporary_directory.h"
 #include "bench/training_job.h"
 
 namespace godwit::bench {

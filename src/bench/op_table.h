@@ -5,12 +5,14 @@
 #include <string>
 #include <vector>
 
-#include "bench/ceilings.h"
+#include "device/ceilings.h"
 #include "bench/report.h"
 #include "device/device.h"
 #include "program/program.h"
 
 namespace godwit::bench {
+
+using device::Ceilings;
 
 struct TimedProgram {
   const program::Program* program = nullptr;

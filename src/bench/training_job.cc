@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "bench/op_table.h"
-#include "bench/temporary_directory.h"
+#include "base/temporary_directory.h"
 #include "model/family.h"
 #include "train/run.h"
 

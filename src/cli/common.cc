@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "cli/command.h"
+#include "device/backends.h"
 
 namespace godwit::cli {
 namespace {
@@ -74,13 +75,13 @@ void declare_quiet(App app, bool& quiet) {
       "Say nothing but results and errors");
 }
 
-void declare_compute(App app, ComputeOptions& options, bool with_dtype) {
+void declare_compute(App app, ComputeOptions& options, bool with_dtype, std::string_view backend) {
   app.add_option("--threads", options.threads, "Threads to compute with; by default all cores this process may use")
       .type_name("N")
       .between(1, threads_max);
   app.add_option("--isa", options.isa, "Instruction set: scalar, avx2, avx512, avx512_bf16, neon; by default the best there is")
       .type_name("ISA");
-  app.add_option("--backend", options.backend, "Kind of chip; see godwit list backends").type_name("NAME");
+  app.add_option("--backend", options.backend, backend).type_name("NAME");
   if (with_dtype) {
     app.add_option("--dtype", options.dtype, "Operands of matrix products: f32 or bf16; by default what the model says")
         .type_name("TYPE")
@@ -96,7 +97,11 @@ void declare_weights(App app, ComputeOptions& options) {
 }
 
 device::DeviceOptions device_options(const ComputeOptions& options) {
-  return {.backend = options.backend, .threads = options.threads > 0 ? options.threads : machine().cores, .isa = options.isa};
+  const device::DeviceChoice choice = device::parse_device_choice(options.backend);
+  return {.backend = choice.backend,
+          .number = choice.number,
+          .threads = options.threads > 0 ? options.threads : machine().cores,
+          .isa = options.isa};
 }
 
 Result<std::unique_ptr<device::Device>> open_device(const ComputeOptions& options) {

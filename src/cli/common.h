@@ -38,14 +38,15 @@ void declare_quiet(App app, bool& quiet);
 struct ComputeOptions {
   int threads = 0;  // 0: not given; all cores this process may use
   std::string isa;  // empty: the best there is
-  std::string backend = "cpu";
+  std::string backend = "cpu";    // with ":1" behind it, its second device
   std::string dtype;              // "f32", "bf16"; empty: not given
   std::string weights = "dtype";  // or "q8"
   bool quiet = false;
 };
 
-// --threads, --isa, --backend, --dtype, --quiet. `with_dtype` is false where the run's config says it.
-void declare_compute(App app, ComputeOptions& options, bool with_dtype = true);
+// --threads, --isa, --backend, --dtype, --quiet. `with_dtype` is false where the run's config says it; `backend` tells of --backend.
+void declare_compute(App app, ComputeOptions& options, bool with_dtype = true,
+                     std::string_view backend = "Kind of chip; see godwit list backends");
 // --weights, for what computes without gradients.
 void declare_weights(App app, ComputeOptions& options);
 // With the default for threads filled in.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/machine.h"
 #include "cli/command.h"
 #include "cli/progress.h"
@@ -13,13 +15,13 @@ void declare_training(App app, TrainingOptions& options) {
   app.add_option("CONFIG", options.config, "The run's TOML file; docs/config.md lists every key").required();
   app.add_option("--run", options.directory, "The run's directory: made if it is not there, gone on with if it is").required();
   app.add_option("--set", options.sets, "section.key=value, laid over the file; may be repeated").one_value_each();
-  app.add_option("--workers", options.workers, "Processes that compute, 1 by default; 0: this process does everything")
-      .between(0, 1024);
+  app.add_option("--workers", options.workers, "Processes that compute, 1 by default; 0: this process does everything").between(0, 1024);
   app.add_option("--verify", options.verify, "off, inline or dual: how results are judged; [guard] verify");
   app.add_option("--faults", options.faults, "A story whose faults strike this run, see docs/stories.md");
   app.add_flag("--dry-run", options.dry_run, "Say what the run would take (FLOPs, bytes, memory) and stop");
   app.add_flag("--json", options.json, "Print the result as one JSON document");
-  declare_compute(app, options.compute);
+  declare_compute(app, options.compute, true,
+                  "Where workers sit: a kind of chip (see godwit list backends), or NAME:DEVICE; or one for each, with commas between");
 }
 
 Result<int> run_training(const TrainingOptions& options, const train::OpenRollOuts& open_roll_outs) {
@@ -31,6 +33,13 @@ Result<int> run_training(const TrainingOptions& options, const train::OpenRollOu
   run.sets = options.sets;
   if (!options.compute.dtype.empty()) run.sets.push_back("run.dtype=\"" + options.compute.dtype + "\"");
   run.device = device_options(options.compute);
+  TRY_ASSIGN(run.places, guard::parse_places(options.compute.backend));
+  if (const int seats = std::max(1, options.workers); run.places.size() > 1 && std::ssize(run.places) != seats) {
+    return input_error("--backend has {} places for {} {}: give one for all of them, or one for each", run.places.size(), seats,
+                       seats == 1 ? "worker" : "workers");
+  }
+  run.device.backend = run.places[0].backend;
+  run.device.number = run.places[0].device;
   if (!options.verify.empty()) run.sets.push_back("guard.verify=\"" + options.verify + "\"");
   run.workers = options.workers;
   run.faults = options.faults;

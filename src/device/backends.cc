@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +12,9 @@
 #include <memory>
 #include <mutex>
 #include <system_error>
+
+#include "device/backend_call.h"
+#include "device/fallback.h"
 
 extern "C" const godwit_backend* godwit_cpu_backend(void);
 extern "C" const godwit_backend* godwit_reference_backend(void);
@@ -78,6 +82,17 @@ Result<BackendPlace> backend_place(std::string_view name) {
   return input_error("there is no backend '{}'; there are: {}", name, fmt::join(names, ", "));
 }
 
+DeviceChoice parse_device_choice(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  const std::string_view digits = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
+  DeviceChoice choice;
+  const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), choice.number);
+  const bool is_number = !digits.empty() && failed == std::errc() && end == digits.data() + digits.size() && choice.number >= 0;
+  if (!is_number) return {std::string(text), 0};
+  choice.backend = text.substr(0, colon);
+  return choice;
+}
+
 bool brings_driver(std::string_view name) {
   const Result<BackendPlace> place = backend_place(name);
   return place.ok() && !place->library.empty();
@@ -105,6 +120,7 @@ Result<const godwit_backend*> load_backend(const BackendPlace& place) {
   const std::lock_guard lock(mutex);
   if (const auto known = loaded.find(place.library); known != loaded.end()) return known->second.get();
   const auto refused = [&](std::string_view why) { return world_error("backend {}: {}: {}", place.name, place.library.string(), why); };
+  const InCall in(InCall::load);
   void* library = dlopen(place.library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return refused(dlerror());
   using Entry = const godwit_backend* (*)();
@@ -121,6 +137,12 @@ Result<const godwit_backend*> load_backend(const BackendPlace& place) {
 Result<const godwit_backend*> find_backend(std::string_view name) {
   TRY_ASSIGN(const BackendPlace place, backend_place(name));
   return load_backend(place);
+}
+
+Result<const godwit_backend*> find_completed_backend(std::string_view name) {
+  TRY_ASSIGN(const BackendPlace place, backend_place(name));
+  TRY_ASSIGN(const godwit_backend* backend, load_backend(place));
+  return place.library.empty() ? backend : &completed(*backend);
 }
 
 }  // namespace godwit::device

@@ -25,12 +25,22 @@ struct BackendPlace {
 // The place of one of them; another name is an input error that says which there are.
 [[nodiscard]] Result<BackendPlace> backend_place(std::string_view name);
 
+// "opencl" or "opencl:1": a backend, and which of its devices. What is no number behind a colon is part of the name, which nobody has then.
+struct DeviceChoice {
+  std::string backend;
+  int number = 0;
+};
+[[nodiscard]] DeviceChoice parse_device_choice(std::string_view text);
+
 // Whether a backend is a library found at run time, which may bring a vendor's driver with needs of its own.
 [[nodiscard]] bool brings_driver(std::string_view name);
 
 // The table of a backend, loaded if need be. Errors name the library and what is wrong with it.
 [[nodiscard]] Result<const godwit_backend*> find_backend(std::string_view name);
 [[nodiscard]] Result<const godwit_backend*> load_backend(const BackendPlace& place);
+
+// The same, completed (device/fallback.h) where it is a library's: what programs are run through. The linked ones lack nothing.
+[[nodiscard]] Result<const godwit_backend*> find_completed_backend(std::string_view name);
 
 // A library's table as this program may use it: of its own size, with null where the library's ends. An error if the library speaks another
 // major version, or has less than a table of minor version 0.

@@ -2,11 +2,109 @@
 
 #include <cstddef>
 #include <cstring>
+#include <utility>
+#include <variant>
 
 namespace godwit::device {
 
 using program::Dtype;
+using program::Role;
 using program::Shape;
+using program::TensorId;
+
+namespace {
+
+godwit_role role_of(Role role) {
+  switch (role) {
+    case Role::temporary:
+      return GODWIT_TEMPORARY;
+    case Role::derived:
+      return GODWIT_DERIVED;
+    case Role::constant:
+      return GODWIT_CONSTANT;
+    case Role::input:
+      return GODWIT_INPUT;
+    case Role::state:
+      return GODWIT_STATE;
+    case Role::output:
+      return GODWIT_OUTPUT;
+  }
+  return GODWIT_TEMPORARY;
+}
+
+godwit_dtype dtype_of(program::Dtype dtype) {
+  switch (dtype) {
+    case program::Dtype::f32:
+      return GODWIT_F32;
+    case program::Dtype::bf16:
+      return GODWIT_BF16;
+    case program::Dtype::i32:
+      return GODWIT_I32;
+  }
+  return GODWIT_F32;
+}
+
+}  // namespace
+
+ContractProgram::ContractProgram(const program::Program& source, const program::MemoryPlan* plan) {
+  for (std::size_t i = 0; i < source.tensors.size(); ++i) {
+    const program::Tensor& tensor = source.tensors[i];
+    godwit_tensor c{};
+    c.name = tensor.name.c_str();
+    c.dtype = dtype_of(tensor.type.dtype);
+    c.role = role_of(tensor.role);
+    c.rank = tensor.type.shape.rank();
+    for (int axis = 0; axis < c.rank; ++axis) c.shape[axis] = tensor.type.shape[axis];
+    c.offset = plan != nullptr ? plan->offsets[i] : -1;
+    tensors.push_back(c);
+  }
+  const auto indices_of = [&](const std::vector<TensorId>& ids) {
+    std::vector<std::int32_t> list;
+    for (const TensorId id : ids) list.push_back(static_cast<std::int32_t>(id));
+    indices.push_back(std::move(list));
+  };
+  indices.reserve(2 * source.nodes.size());
+  attributes.reserve(source.nodes.size());
+  op_names.reserve(source.nodes.size());
+  for (const program::Node& node : source.nodes) {
+    indices_of(node.inputs);
+    indices_of(node.outputs);
+    std::vector<godwit_attribute> list;
+    for (const program::Attribute& attribute : node.attributes) {
+      godwit_attribute c{attribute.name.c_str(), 0, 0, 0.0};
+      if (const auto* integer = std::get_if<std::int64_t>(&attribute.value)) {
+        c.integer = *integer;
+      } else {
+        c.is_real = 1;
+        c.real = std::get<double>(attribute.value);
+      }
+      list.push_back(c);
+    }
+    attributes.push_back(std::move(list));
+    op_names.emplace_back(node.op->name);
+    godwit_op op{};
+    op.name = op_names.back().c_str();
+    const auto& inputs = indices[indices.size() - 2];
+    const auto& outputs = indices[indices.size() - 1];
+    op.inputs = inputs.data();
+    op.input_count = static_cast<std::int32_t>(inputs.size());
+    op.outputs = outputs.data();
+    op.output_count = static_cast<std::int32_t>(outputs.size());
+    op.attributes = attributes.back().data();
+    op.attribute_count = static_cast<std::int32_t>(attributes.back().size());
+    ops.push_back(op);
+  }
+  program.struct_size = sizeof(godwit_program);
+  program.name = source.name.c_str();
+  program.profile = "exact/1";
+  program.tensors = tensors.data();
+  program.tensor_count = static_cast<std::int32_t>(tensors.size());
+  program.ops = ops.data();
+  program.op_count = static_cast<std::int32_t>(ops.size());
+  program.refresh_count = static_cast<std::int32_t>(source.refresh_count);
+  program.arena_bytes = plan != nullptr ? plan->arena_bytes : 0;
+  program.persistent_bytes = plan != nullptr ? plan->persistent_bytes : 0;
+}
 
 ContractTensor read_tensor(const godwit_tensor& tensor) {
   static constexpr Dtype dtypes[] = {Dtype::f32, Dtype::bf16, Dtype::i32};

@@ -1,5 +1,5 @@
-// A program as the contract hands it to a backend, read back into the words of the program room: for what stands on the backend's side of
-// godwit/backend.h and executes, or checks, by the canonical references.
+// A program in the words of the contract, and read back from them: on this side of godwit/backend.h, for whoever hands programs to a
+// backend; on the other side, for what executes, or checks, by the canonical references.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,21 @@
 #include "program/program.h"
 
 namespace godwit::device {
+
+// A program in the contract's own structures, with the memory they point to. Of `source` the names are not copied: it stays meanwhile.
+struct ContractProgram {
+  // Without a plan (null) tensors have no places: enough to ask for kernels.
+  ContractProgram(const program::Program& source, const program::MemoryPlan* plan);
+  ContractProgram(const ContractProgram&) = delete;
+  ContractProgram& operator=(const ContractProgram&) = delete;
+
+  std::vector<godwit_tensor> tensors;
+  std::vector<std::vector<std::int32_t>> indices;
+  std::vector<std::vector<godwit_attribute>> attributes;
+  std::vector<std::string> op_names;
+  std::vector<godwit_op> ops;
+  godwit_program program{};
+};
 
 struct ContractTensor {
   std::string name;

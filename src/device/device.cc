@@ -6,7 +6,9 @@
 #include <array>
 #include <cstddef>
 
+#include "device/backend_call.h"
 #include "device/backends.h"
+#include "device/contract.h"
 
 namespace godwit::device {
 
@@ -15,109 +17,9 @@ namespace {
 using program::Role;
 using program::TensorId;
 
-godwit_role role_of(Role role) {
-  switch (role) {
-    case Role::temporary:
-      return GODWIT_TEMPORARY;
-    case Role::derived:
-      return GODWIT_DERIVED;
-    case Role::constant:
-      return GODWIT_CONSTANT;
-    case Role::input:
-      return GODWIT_INPUT;
-    case Role::state:
-      return GODWIT_STATE;
-    case Role::output:
-      return GODWIT_OUTPUT;
-  }
-  return GODWIT_TEMPORARY;
-}
-
-godwit_dtype dtype_of(program::Dtype dtype) {
-  switch (dtype) {
-    case program::Dtype::f32:
-      return GODWIT_F32;
-    case program::Dtype::bf16:
-      return GODWIT_BF16;
-    case program::Dtype::i32:
-      return GODWIT_I32;
-  }
-  return GODWIT_F32;
-}
-
-// A program in the contract's own structures, with the memory they point to.
-struct CProgram {
-  std::vector<godwit_tensor> tensors;
-  std::vector<std::vector<std::int32_t>> indices;
-  std::vector<std::vector<godwit_attribute>> attributes;
-  std::vector<std::string> op_names;
-  std::vector<godwit_op> ops;
-  godwit_program program{};
-
-  CProgram(const program::Program& source, const program::MemoryPlan* plan) {
-    for (std::size_t i = 0; i < source.tensors.size(); ++i) {
-      const program::Tensor& tensor = source.tensors[i];
-      godwit_tensor c{};
-      c.name = tensor.name.c_str();
-      c.dtype = dtype_of(tensor.type.dtype);
-      c.role = role_of(tensor.role);
-      c.rank = tensor.type.shape.rank();
-      for (int axis = 0; axis < c.rank; ++axis) c.shape[axis] = tensor.type.shape[axis];
-      c.offset = plan != nullptr ? plan->offsets[i] : -1;
-      tensors.push_back(c);
-    }
-    const auto indices_of = [&](const std::vector<TensorId>& ids) {
-      std::vector<std::int32_t> list;
-      for (const TensorId id : ids) list.push_back(static_cast<std::int32_t>(id));
-      indices.push_back(std::move(list));
-    };
-    indices.reserve(2 * source.nodes.size());
-    attributes.reserve(source.nodes.size());
-    op_names.reserve(source.nodes.size());
-    for (const program::Node& node : source.nodes) {
-      indices_of(node.inputs);
-      indices_of(node.outputs);
-      std::vector<godwit_attribute> list;
-      for (const program::Attribute& attribute : node.attributes) {
-        godwit_attribute c{attribute.name.c_str(), 0, 0, 0.0};
-        if (const auto* integer = std::get_if<std::int64_t>(&attribute.value)) {
-          c.integer = *integer;
-        } else {
-          c.is_real = 1;
-          c.real = std::get<double>(attribute.value);
-        }
-        list.push_back(c);
-      }
-      attributes.push_back(std::move(list));
-      op_names.emplace_back(node.op->name);
-      godwit_op op{};
-      op.name = op_names.back().c_str();
-      const auto& inputs = indices[indices.size() - 2];
-      const auto& outputs = indices[indices.size() - 1];
-      op.inputs = inputs.data();
-      op.input_count = static_cast<std::int32_t>(inputs.size());
-      op.outputs = outputs.data();
-      op.output_count = static_cast<std::int32_t>(outputs.size());
-      op.attributes = attributes.back().data();
-      op.attribute_count = static_cast<std::int32_t>(attributes.back().size());
-      ops.push_back(op);
-    }
-    program.struct_size = sizeof(godwit_program);
-    program.name = source.name.c_str();
-    program.profile = "exact/1";
-    program.tensors = tensors.data();
-    program.tensor_count = static_cast<std::int32_t>(tensors.size());
-    program.ops = ops.data();
-    program.op_count = static_cast<std::int32_t>(ops.size());
-    program.refresh_count = static_cast<std::int32_t>(source.refresh_count);
-    program.arena_bytes = plan != nullptr ? plan->arena_bytes : 0;
-    program.persistent_bytes = plan != nullptr ? plan->persistent_bytes : 0;
-  }
-};
-
 Error device_error(std::string_view device, std::string_view what, const godwit_error& error) {
   const ErrorKind kind = error.status == GODWIT_INVALID && what == "open" ? ErrorKind::input : ErrorKind::world;
-  return Error{kind, fmt::format("device {}: {}: {}", device, what, error.message)};
+  return Error{kind, fmt::format("device {}: {}: {}", device, what, text_of(error.message))};
 }
 
 }  // namespace
@@ -130,6 +32,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   std::swap(backend_, other.backend_);
   std::swap(buffer_, other.buffer_);
   std::swap(bytes_, other.bytes_);
+  std::swap(shared_, other.shared_);
   return *this;
 }
 
@@ -138,7 +41,7 @@ std::byte* Buffer::host() const {
 }
 
 Result<std::unique_ptr<Device>> Device::open(const DeviceOptions& options) {
-  TRY_ASSIGN(const godwit_backend* backend, find_backend(options.backend));
+  TRY_ASSIGN(const godwit_backend* backend, options.fallback ? find_completed_backend(options.backend) : find_backend(options.backend));
   return open(*backend, options);
 }
 
@@ -153,7 +56,7 @@ Result<std::unique_ptr<Device>> Device::open(const godwit_backend& backend, cons
   if (options.profile) list.push_back({"profile", "1"});
   if (options.verify) list.push_back({"verify", "inline"});
   godwit_error error{};
-  if (device->backend_->open(0, list.data(), static_cast<std::int32_t>(list.size()), &device->device_, &error) != GODWIT_OK) {
+  if (device->backend_->open(options.number, list.data(), static_cast<std::int32_t>(list.size()), &device->device_, &error) != GODWIT_OK) {
     return device_error(device->name_, "open", error);
   }
   if (device->backend_->queue_create(device->device_, &device->queue_, &error) != GODWIT_OK)
@@ -206,6 +109,17 @@ godwit_status Device::finish(godwit_error& error) {
   return status;
 }
 
+Result<Buffer> Device::allocate_shared(std::int64_t bytes) {
+  TRY_ASSIGN(Buffer buffer, allocate(bytes));
+  if (buffer.host() != nullptr) return buffer;
+  buffer = Buffer();
+  GuardedMemory memory(bytes);
+  if (memory.data() == nullptr) return world_error("device {}: no memory for {} bytes", name_, bytes);
+  TRY_ASSIGN(Buffer shared, wrap(memory.data(), bytes));
+  shared.shared_ = std::move(memory);
+  return shared;
+}
+
 Result<Executable> Device::prepare(program::Program program) {
   Executable executable;
   executable.device_ = this;
@@ -216,7 +130,7 @@ Result<Executable> Device::prepare(program::Program program) {
     arena_ = Buffer();  // give back first: contents do not outlive a run
     TRY_ASSIGN(arena_, allocate(executable.plan_.arena_bytes));
   }
-  const CProgram c(executable.program_, &executable.plan_);
+  const ContractProgram c(executable.program_, &executable.plan_);
   godwit_error error{};
   if (backend_->prepare(device_, &c.program, &executable.prepared_, &error) != GODWIT_OK) return executable.failure("prepare", error);
   executables_[executable.prepared_] = &executable;
@@ -224,9 +138,19 @@ Result<Executable> Device::prepare(program::Program program) {
 }
 
 std::string Device::kernel_for(const program::Program& program, std::size_t index) {
-  const CProgram c(program, nullptr);
+  const ContractProgram c(program, nullptr);
   const char* name = backend_->kernel_for(device_, &c.program, static_cast<std::int32_t>(index));
   return name == nullptr ? "" : name;
+}
+
+std::vector<std::string> Device::kernels(const program::Program& program) {
+  const ContractProgram c(program, nullptr);
+  std::vector<std::string> kernels;
+  for (std::int32_t i = 0; i < c.program.op_count; ++i) {
+    const char* name = backend_->kernel_for(device_, &c.program, i);
+    kernels.emplace_back(name == nullptr ? "" : name);
+  }
+  return kernels;
 }
 
 // Functions that came with a minor version are there if the backend's table reaches them and has them.
@@ -318,6 +242,7 @@ Executable::Executable(Executable&& other) noexcept
 }
 
 Error Executable::failure(std::string_view what, const godwit_error& error) const {
+  device_->lost_ = device_->lost_ || error.status == GODWIT_DEVICE_LOST;
   return device_error(device_->name_, fmt::format("program {}: {}", program_.name, what), error);
 }
 
@@ -351,10 +276,14 @@ Result<void> Executable::complete() {
 
 Result<void> Executable::run_part(godwit_part part) {
   TRY(complete());
+  std::vector<godwit_binding> bindings = bindings_;
+  // What a refresh has no use for may be bound to memory that is gone, until the next run binds it anew.
+  for (std::size_t i = 0; i < bindings.size() && part == GODWIT_PART_REFRESH; ++i) {
+    if (program_.tensors[i].role != Role::state && program_.tensors[i].role != Role::constant) bindings[i] = {nullptr, 0};
+  }
   godwit_error error{};
   const godwit_backend& backend = *device_->backend_;
-  if (backend.run(device_->queue_, prepared_, part, device_->arena_.handle(), persistent_.handle(), bindings_.data(), &error) !=
-      GODWIT_OK) {
+  if (backend.run(device_->queue_, prepared_, part, device_->arena_.handle(), persistent_.handle(), bindings.data(), &error) != GODWIT_OK) {
     return failure("run", error);
   }
   return wait("run");

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "device/guarded_memory.h"
 #include "godwit/backend.h"
 #include "program/program.h"
 
@@ -27,10 +28,12 @@ namespace godwit::device {
 
 struct DeviceOptions {
   std::string backend = "cpu";
+  int number = 0;  // which of the backend's devices
   int threads = 1;
   std::string isa;       // empty: the best there is
   bool profile = false;  // count runs and time of every op: Executable::op_times
   bool verify = false;   // check results while they are made: Device::findings
+  bool fallback = true;  // of a library: the CPU does what it lacks (device/fallback.h); false: such programs are refused
 };
 
 // What one op has cost since its program was prepared.
@@ -70,6 +73,7 @@ class Buffer {
   const godwit_backend* backend_ = nullptr;
   godwit_buffer* buffer_ = nullptr;
   std::int64_t bytes_ = 0;
+  GuardedMemory shared_;  // of allocate_shared, where it is not the device's
 };
 
 // A program prepared for a device. Tensors the caller does not bind (inputs, constants, outputs) get memory of its own at the first run;
@@ -148,10 +152,14 @@ class Device {
   [[nodiscard]] Result<Buffer> wrap(void* memory, std::int64_t bytes);
   // Within a buffer, through the host; nothing runs meanwhile.
   [[nodiscard]] Result<void> copy(const Buffer& buffer, std::int64_t from, std::int64_t to, std::int64_t bytes);
+  // Memory that the host addresses too: the device's own where it is the host's, else the host's with a copy on the device.
+  [[nodiscard]] Result<Buffer> allocate_shared(std::int64_t bytes);
   // Programs whose tensors are all of one shape may be prepared often; the plan is made here.
   [[nodiscard]] Result<Executable> prepare(program::Program program);
-  // The kernel that would execute node `index`, or empty.
+  // The kernel that would execute node `index`, or empty. Where somebody stands in for the device it begins with `by_parts` or `by_cpu`
+  // (device/fallback.h).
   [[nodiscard]] std::string kernel_for(const program::Program& program, std::size_t index);
+  [[nodiscard]] std::vector<std::string> kernels(const program::Program& program);  // of all nodes
   // Bytes of the shared arena so far.
   [[nodiscard]] std::int64_t arena_bytes() const { return arena_.bytes(); }
 
@@ -165,6 +173,8 @@ class Device {
   // Asked when the host has taken (hashed, sent) what programs left for it, and before it writes there: also looks whether that is still
   // what their ops made. May be called from `watch`'s function.
   [[nodiscard]] Result<Evidence> evidence();
+  // Whether a call has said that the device is gone: whoever still wants it opens it anew, in a process of its own.
+  [[nodiscard]] bool lost() const { return lost_; }
   [[nodiscard]] std::int64_t checked() const;  // results checked so far; 0 where the backend checks nothing
   // Called whenever an op begins, in the thread that runs programs. Quick, or the device waits. False where the backend cannot.
   bool watch(std::function<void(std::int32_t op)> progress);
@@ -181,6 +191,7 @@ class Device {
   godwit_device* device_ = nullptr;
   godwit_queue* queue_ = nullptr;
   std::string name_;
+  bool lost_ = false;
   Buffer arena_;
   std::map<const godwit_prepared*, const Executable*> executables_;  // alive
   std::function<void(std::int32_t)> progress_;

@@ -3,14 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
-#include <deque>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "base/check.h"
-#include "base/random.h"
+#include "base/clock.h"
 
 namespace godwit::device {
 
@@ -106,20 +107,14 @@ struct Spoil {
   std::int64_t times = 0;
 };
 
-struct State {
-  explicit State(const godwit_backend& backend) : behind(backend) {}
-
-  const godwit_backend& behind;
-  godwit_backend table{};
-  std::map<godwit_prepared*, std::unique_ptr<Whole>> programs;
-  std::map<godwit_queue*, godwit_device*> queues;
-  std::map<godwit_device*, Spoil> spoils;
-  std::optional<Lie> lie;
+// A device belongs to one thread at a time; its pool may tell of spoilt results from others.
+struct OfDevice {
   // While a single runs: the numbers of its ops in the whole program. Nobody is told of ops of the refresh part that run again.
   const std::vector<std::int32_t>* numbers = nullptr;
   bool silent = false;
   void (*progress)(void*, std::int32_t) = nullptr;
   void* progress_context = nullptr;
+  std::optional<Spoil> spoil;
 
   [[nodiscard]] std::int32_t number(std::int32_t op) const {
     const bool known = numbers != nullptr && op >= 0 && static_cast<std::size_t>(op) < numbers->size();
@@ -127,7 +122,46 @@ struct State {
   }
 };
 
+struct State {
+  explicit State(const godwit_backend& backend) : behind(backend) {}
+
+  const godwit_backend& behind;
+  godwit_backend table{};
+  std::mutex mutex;  // of the maps and the lie; what the maps hold stays where it is
+  std::map<godwit_prepared*, std::unique_ptr<Whole>> programs;
+  std::map<godwit_queue*, godwit_device*> queues;
+  std::map<godwit_device*, OfDevice> devices;
+  std::shared_ptr<const Lie> lie;
+  std::atomic<std::int32_t> running = 0;
+  std::atomic<std::int64_t> worked_ns = 0;
+
+  [[nodiscard]] OfDevice& of(godwit_device* device) {
+    const std::lock_guard lock(mutex);
+    return devices[device];
+  }
+  [[nodiscard]] std::shared_ptr<const Lie> armed() {
+    const std::lock_guard lock(mutex);
+    return lie;
+  }
+};
+
 State* current = nullptr;
+
+// One run more is under way, for as long as it takes.
+class Work {
+ public:
+  Work() { ++current->running; }
+  ~Work() {
+    current->worked_ns += static_cast<std::int64_t>((monotonic_seconds() - began_) * 1e9);
+    --current->running;
+  }
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+  [[nodiscard]] double seconds() const { return static_cast<double>(current->worked_ns) / 1e9 + monotonic_seconds() - began_; }
+
+ private:
+  double began_ = monotonic_seconds();
+};
 
 // ---- Work, and waiting for it ----
 
@@ -160,7 +194,12 @@ class Running : public OpRun {
   Running(const OwnProgram& whole, const Places& places, std::int32_t number) : whole_(whole), places_(places) {
     index = number;
     program = whole.name;
+    prepared = &whole;
     op = own().name;
+  }
+  [[nodiscard]] std::size_t inputs() const override { return own().inputs.size(); }
+  [[nodiscard]] const godwit_tensor& input(std::size_t which) const override {
+    return whole_.tensors[static_cast<std::size_t>(own().inputs.at(which))];
   }
   [[nodiscard]] std::size_t outputs() const override { return own().outputs.size(); }
   [[nodiscard]] const godwit_tensor& output(std::size_t which) const override {
@@ -229,17 +268,18 @@ godwit_status make_singles(Whole& whole, godwit_error* error) {
 // A spoil of one op by its number: of the whole program's, which is another one in a single.
 godwit_status aim_spoil(godwit_device* device, const Single& single, godwit_error* error);
 
-godwit_status run_by_op(Whole& whole, const Places& at, godwit_error* error) {
+godwit_status run_by_op(Whole& whole, const Places& at, const Lie& lie, const Work& work, godwit_error* error) {
+  OfDevice& own = current->of(whole.device);
   if (whole.singles.empty()) {
     if (const godwit_status status = make_singles(whole, error); status != GODWIT_OK) return status;
   }
   const auto part_of = [&](Single& single, godwit_part part) {
-    current->numbers = &single.numbers;
-    current->silent = part == GODWIT_PART_REFRESH;
+    own.numbers = &single.numbers;
+    own.silent = part == GODWIT_PART_REFRESH;
     godwit_status status = current->behind.run(at.queue, single.prepared, part, at.arena, at.persistent, at.bindings, error);
     if (status == GODWIT_OK) status = wait_for(at.queue, error);
-    current->numbers = nullptr;
-    current->silent = false;
+    own.numbers = nullptr;
+    own.silent = false;
     return status;
   };
   // All first: a refresh in between would make whole again what a lie has spoilt.
@@ -251,7 +291,6 @@ godwit_status run_by_op(Whole& whole, const Places& at, godwit_error* error) {
   std::map<std::string_view, std::int32_t> to_come;
   for (const Single& single : whole.singles) ++to_come[whole.program.ops[static_cast<std::size_t>(single.numbers.back())].name];
   auto all_to_come = static_cast<std::int32_t>(whole.singles.size());
-  const Lie lie = *current->lie;  // a lie may disarm itself
   for (Single& single : whole.singles) {
     Running running(whole.program, at, single.numbers.back());
     running.to_come = to_come[running.op]--;
@@ -260,6 +299,8 @@ godwit_status run_by_op(Whole& whole, const Places& at, godwit_error* error) {
     godwit_status status = aim_spoil(whole.device, single, error);
     if (status == GODWIT_OK) status = part_of(single, GODWIT_PART_MAIN);
     if (status != GODWIT_OK) return status;
+    running.streams = current->running;
+    running.worked_s = work.seconds();
     if (lie.after) lie.after(running);
     if (running.status != GODWIT_OK) {
       *error = running.error;
@@ -273,51 +314,73 @@ godwit_status run_by_op(Whole& whole, const Places& at, godwit_error* error) {
 
 godwit_status queue_create(godwit_device* device, godwit_queue** queue, godwit_error* error) {
   const godwit_status status = current->behind.queue_create(device, queue, error);
+  const std::lock_guard lock(current->mutex);
   if (status == GODWIT_OK) current->queues[*queue] = device;
   return status;
 }
 
 void queue_destroy(godwit_queue* queue) {
-  current->queues.erase(queue);
+  {
+    const std::lock_guard lock(current->mutex);
+    current->queues.erase(queue);
+  }
   current->behind.queue_destroy(queue);
 }
 
 void close_device(godwit_device* device) {
-  current->spoils.erase(device);
+  {
+    const std::lock_guard lock(current->mutex);
+    current->devices.erase(device);
+  }
   current->behind.close(device);
 }
 
 godwit_status prepare(godwit_device* device, const godwit_program* program, godwit_prepared** prepared, godwit_error* error) {
   const godwit_status status = current->behind.prepare(device, program, prepared, error);
-  if (status == GODWIT_OK) {
-    current->programs[*prepared] = std::make_unique<Whole>(Whole{.device = device, .program = OwnProgram(*program), .singles = {}});
-  }
+  if (status != GODWIT_OK) return status;
+  auto whole = std::make_unique<Whole>(Whole{.device = device, .program = OwnProgram(*program), .singles = {}});
+  const std::lock_guard lock(current->mutex);
+  current->programs[*prepared] = std::move(whole);
   return status;
 }
 
 void prepared_destroy(godwit_prepared* prepared) {
-  const auto found = current->programs.find(prepared);
-  for (const Single& single : found->second->singles) current->behind.prepared_destroy(single.prepared);
-  current->programs.erase(found);
+  std::unique_ptr<Whole> whole;
+  {
+    const std::lock_guard lock(current->mutex);
+    const auto found = current->programs.find(prepared);
+    whole = std::move(found->second);
+    current->programs.erase(found);
+  }
+  for (const Single& single : whole->singles) current->behind.prepared_destroy(single.prepared);
   current->behind.prepared_destroy(prepared);
+}
+
+Whole& whole_of(godwit_prepared* prepared) {
+  const std::lock_guard lock(current->mutex);
+  return *current->programs.at(prepared);
 }
 
 godwit_status run(godwit_queue* queue, godwit_prepared* prepared, godwit_part part, godwit_buffer* arena, godwit_buffer* persistent,
                   const godwit_binding* bindings, godwit_error* error) {
-  Whole& whole = *current->programs.at(prepared);
+  Whole& whole = whole_of(prepared);
   if (part == GODWIT_PART_REFRESH) whole.refreshed = false;
-  if (part == GODWIT_PART_REFRESH || !current->lie) {
+  const std::shared_ptr<const Lie> lie = current->armed();  // may disarm itself meanwhile
+  if (part == GODWIT_PART_REFRESH || lie == nullptr) {
     return current->behind.run(queue, prepared, part, arena, persistent, bindings, error);
   }
-  return run_by_op(whole, {queue, arena, persistent, bindings}, error);
+  const Work work;
+  return run_by_op(whole, {queue, arena, persistent, bindings}, *lie, work, error);
 }
 
 // What was found in a single, as of the whole program.
 godwit_status take_findings(godwit_device* device, godwit_finding* list, std::int32_t capacity, std::int64_t* count, godwit_error* error) {
   const godwit_status status = current->behind.findings(device, list, capacity, count, error);
   if (status != GODWIT_OK) return status;
+  const std::lock_guard lock(current->mutex);
   for (std::int64_t i = 0; i < std::min<std::int64_t>(*count, capacity); ++i) {
     for (const auto& [prepared, whole] : current->programs) {
+      if (whole->device != device) continue;
       const auto single = std::ranges::find(whole->singles, list[i].prepared, &Single::prepared);
       if (single == whole->singles.end()) continue;
       list[i].prepared = prepared;
@@ -329,38 +392,40 @@ godwit_status take_findings(godwit_device* device, godwit_finding* list, std::in
 }
 
 void watch(godwit_device* device, void (*progress)(void*, std::int32_t), void* context) {
-  current->progress = progress;
-  current->progress_context = context;
-  const auto numbered = [](void*, std::int32_t op) {
-    if (!current->silent) current->progress(current->progress_context, current->number(op));
+  OfDevice& own = current->of(device);
+  own.progress = progress;
+  own.progress_context = context;
+  const auto numbered = [](void* of_device, std::int32_t op) {
+    const OfDevice& told = *static_cast<OfDevice*>(of_device);
+    if (!told.silent) told.progress(told.progress_context, told.number(op));
   };
-  current->behind.watch(device, progress == nullptr ? nullptr : +numbered, nullptr);
+  current->behind.watch(device, progress == nullptr ? nullptr : +numbered, &own);
 }
 
-void tell_spoilt(void* device, const godwit_spoilt* spoilt) {
-  Spoil& spoil = current->spoils.at(static_cast<godwit_device*>(device));
-  ++spoil.times;
+void tell_spoilt(void* of_device, const godwit_spoilt* spoilt) {
+  OfDevice& own = *static_cast<OfDevice*>(of_device);
+  ++own.spoil->times;
   godwit_spoilt numbered = *spoilt;
-  numbered.op = current->number(spoilt->op);
-  if (spoil.told != nullptr) spoil.told(spoil.context, &numbered);
+  numbered.op = own.number(spoilt->op);
+  if (own.spoil->told != nullptr) own.spoil->told(own.spoil->context, &numbered);
 }
 
 godwit_status spoil_results(godwit_device* device, const godwit_spoil* what, void (*told)(void*, const godwit_spoilt*), void* context,
                             godwit_error* error) {
+  OfDevice& own = current->of(device);
   if (what == nullptr) {
-    current->spoils.erase(device);
+    own.spoil.reset();
     return current->behind.spoil(device, nullptr, nullptr, nullptr, error);
   }
-  Spoil& spoil = current->spoils[device];
-  spoil = {.what = *what, .op = what->op == nullptr ? "" : what->op, .told = told, .context = context};
-  spoil.what.op = what->op == nullptr ? nullptr : spoil.op.c_str();
-  return current->behind.spoil(device, &spoil.what, tell_spoilt, device, error);
+  own.spoil = Spoil{.what = *what, .op = what->op == nullptr ? "" : what->op, .told = told, .context = context};
+  own.spoil->what.op = what->op == nullptr ? nullptr : own.spoil->op.c_str();
+  return current->behind.spoil(device, &own.spoil->what, tell_spoilt, &own, error);
 }
 
 godwit_status aim_spoil(godwit_device* device, const Single& single, godwit_error* error) {
-  const auto found = current->spoils.find(device);
-  if (found == current->spoils.end() || found->second.what.op_index < 0) return GODWIT_OK;
-  const Spoil& spoil = found->second;
+  OfDevice& own = current->of(device);
+  if (!own.spoil || own.spoil->what.op_index < 0) return GODWIT_OK;
+  const Spoil& spoil = *own.spoil;
   godwit_spoil aimed = spoil.what;
   if (aimed.count > 0) aimed.count -= spoil.times;
   if (!single.numbers.empty()) {
@@ -369,7 +434,7 @@ godwit_status aim_spoil(godwit_device* device, const Single& single, godwit_erro
     if (!meant) return current->behind.spoil(device, nullptr, nullptr, nullptr, error);
   }
   if (spoil.what.count > 0 && aimed.count <= 0) return current->behind.spoil(device, nullptr, nullptr, nullptr, error);
-  return current->behind.spoil(device, &aimed, tell_spoilt, device, error);
+  return current->behind.spoil(device, &aimed, tell_spoilt, &own, error);
 }
 
 }  // namespace
@@ -402,83 +467,14 @@ const godwit_backend& Liar::table() const {
 }
 
 void Liar::arm(Lie lie) {
-  current->lie = std::move(lie);
+  auto armed = std::make_shared<const Lie>(std::move(lie));
+  const std::lock_guard lock(current->mutex);
+  current->lie = std::move(armed);
 }
 
 void Liar::disarm() {
+  const std::lock_guard lock(current->mutex);
   current->lie.reset();
-}
-
-// ---- Lies ----
-
-namespace {
-
-// Chooses exactly `results` of the ops that qualify in a run, each set of them as likely as another (Knuth, algorithm S).
-class Lot {
- public:
-  explicit Lot(Target target)
-      : target_(std::move(target)), random_(RandomStream(target_.seed, Purpose::fault, 0)), left_(target_.results) {}
-
-  bool draws(const OpRun& run) {
-    if (!target_.op.empty() && target_.op != run.op) return false;
-    if (target_.results == 0) return true;
-    const std::int32_t to_come = target_.op.empty() ? run.all_to_come : run.to_come;
-    if (left_ <= 0 || static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(to_come))) >= left_) return false;
-    --left_;
-    return true;
-  }
-  RandomSequence& random() { return random_; }
-
- private:
-  Target target_;
-  RandomSequence random_;
-  std::int64_t left_;
-};
-
-}  // namespace
-
-Lie flip_results(Target target, int bits, int bit, Told told) {
-  auto lot = std::make_shared<Lot>(std::move(target));
-  return {.after = [lot, bits, bit, told = std::move(told)](OpRun& run) {
-    if (!lot->draws(run)) return;
-    const std::size_t which = lot->random().below(run.outputs());
-    const godwit_tensor& tensor = run.output(which);
-    const std::uint64_t word = tensor.dtype == GODWIT_BF16 ? 16 : 32;
-    std::vector<std::byte> bytes = run.read(which);
-    const std::uint64_t elements = bytes.size() * 8 / word;
-    if (elements == 0) return;
-    std::string what;
-    for (int i = 0; i < bits; ++i) {
-      const std::uint64_t element = lot->random().below(elements);
-      const std::uint64_t in_word = bits == 1 && bit >= 0 ? static_cast<std::uint64_t>(bit) % word : lot->random().below(word);
-      const std::uint64_t at = element * word + in_word;
-      bytes[at / 8] ^= static_cast<std::byte>(1u << (at % 8));
-      if (i < 8) what += fmt::format("{}bit {} of element {}", i == 0 ? "" : ", ", in_word, element);
-    }
-    if (told) told(run, fmt::format("{} of {}", what, tensor.name));
-    run.write(which, bytes);
-  }};
-}
-
-Lie drop_results(Target target, Told told) {
-  struct Kept {
-    Lot lot;
-    bool chosen = false;
-    std::vector<std::vector<std::byte>> before;
-  };
-  auto kept = std::make_shared<Kept>(Kept{.lot = Lot(std::move(target)), .before = {}});
-  return {.before =
-              [kept](OpRun& run) {
-                kept->chosen = kept->lot.draws(run);
-                kept->before.clear();
-                for (std::size_t i = 0; kept->chosen && i < run.outputs(); ++i) kept->before.push_back(run.read(i));
-              },
-          .after =
-              [kept, told = std::move(told)](OpRun& run) {
-                if (!kept->chosen) return;
-                if (told) told(run, fmt::format("{} is not stored", run.output(0).name));
-                for (std::size_t i = 0; i < run.outputs(); ++i) run.write(i, kept->before[i]);
-              }};
 }
 
 }  // namespace godwit::device

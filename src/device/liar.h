@@ -5,7 +5,8 @@
 // there is a small one for each op (the same tensors at the same places), made at the first such run. Bits are the same either way;
 // findings, progress and what is spoilt keep the op's number in the whole program. Times of ops (op_time) miss what ran op by op.
 //
-// One at a time in a process (the contract's functions carry no context); it outlives every device opened through it.
+// One at a time in a process (the contract's functions carry no context); it outlives every device opened through it. Devices may be used
+// by a thread each.
 #pragma once
 
 #include <cstddef>
@@ -26,18 +27,23 @@ class OpRun {
  public:
   virtual ~OpRun() = default;
   std::string_view program;
+  const void* prepared = nullptr;  // tells programs of one name apart
   std::string_view op;
   std::int32_t index = 0;        // in the program
   std::int32_t to_come = 1;      // ops of this name in this run from here on, this one too
   std::int32_t all_to_come = 1;  // the same of whatever name
+  std::int32_t streams = 1;      // runs under way on all devices, this one too; after the op
+  double worked_s = 0;           // that runs have taken since the backend began to lie; after the op
 
+  [[nodiscard]] virtual std::size_t inputs() const = 0;
+  [[nodiscard]] virtual const godwit_tensor& input(std::size_t which) const = 0;
   [[nodiscard]] virtual std::size_t outputs() const = 0;
   [[nodiscard]] virtual const godwit_tensor& output(std::size_t which) const = 0;
   [[nodiscard]] virtual std::vector<std::byte> read(std::size_t which) = 0;
   virtual void write(std::size_t which, std::span<const std::byte> bytes) = 0;
 };
 
-// Called in the thread that runs programs, around each op of the main part. May take its time, and may not return.
+// Called in the thread that runs a program, around each op of the main part. May take its time, and may not return.
 struct Lie {
   std::function<void(OpRun&)> before = nullptr;
   std::function<void(OpRun&)> after = nullptr;
@@ -55,21 +61,5 @@ class Liar {
   void arm(Lie lie);
   void disarm();
 };
-
-// ---- Lies ----
-
-// Results to lie about, chosen by lot among those of one run that qualify: exactly so many, if there are as many.
-struct Target {
-  std::string op;            // name; "": any
-  std::int64_t results = 1;  // 0: every one
-  std::uint64_t seed = 0;
-};
-// Told before it happens: what exactly.
-using Told = std::function<void(const OpRun& run, std::string_view what)>;
-
-// Flips `bits` bits of one result of each op; a single one may be given: number `bit` of an element.
-[[nodiscard]] Lie flip_results(Target target, int bits, int bit, Told told);
-// Puts back what was there before the op.
-[[nodiscard]] Lie drop_results(Target target, Told told);
 
 }  // namespace godwit::device

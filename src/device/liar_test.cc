@@ -1,6 +1,7 @@
 // Run op by op, a program could give other bits than as a whole; a lie could strike elsewhere than it says, or nowhere.
-#include "device/backends.h"
 #include "device/liar.h"
+#include "device/backends.h"
+#include "device/lies.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

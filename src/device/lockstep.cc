@@ -1,37 +1,14 @@
 #include "device/lockstep.h"
 
-#include <bit>
-#include <cstring>
 #include <map>
+#include <span>
 #include <utility>
 
-#include "base/math.h"
 #include "device/backends.h"
 #include "device/contract.h"
+#include "program/difference.h"
 
 namespace godwit::device {
-
-using program::Dtype;
-
-namespace {
-
-std::string element_text(Dtype dtype, const std::byte* at) {
-  std::uint32_t word = 0;
-  std::memcpy(&word, at, static_cast<std::size_t>(program::dtype_bytes(dtype)));
-  if (dtype == Dtype::i32) return fmt::format("{}", static_cast<std::int32_t>(word));
-  if (dtype == Dtype::bf16) return fmt::format("{} (0x{:04x})", math::f32_from_bf16(static_cast<std::uint16_t>(word)), word);
-  return fmt::format("{} (0x{:08x})", std::bit_cast<float>(word), word);
-}
-
-bool is_nan(Dtype dtype, const std::byte* at) {
-  std::uint32_t word = 0;
-  std::memcpy(&word, at, static_cast<std::size_t>(program::dtype_bytes(dtype)));
-  if (dtype == Dtype::i32) return false;
-  const float value = dtype == Dtype::bf16 ? math::f32_from_bf16(static_cast<std::uint16_t>(word)) : std::bit_cast<float>(word);
-  return value != value;
-}
-
-}  // namespace
 
 struct Lockstep::Comparison {
   struct Prepared {
@@ -112,23 +89,19 @@ struct Lockstep::Comparison {
     const ContractOp& op = run.prepared->ops[static_cast<std::size_t>(index)];
     ++compared;
     for (std::size_t k = 0; k < op.outputs.size() && !difference; ++k) {
-      const std::byte *expected = run.expected[k].data(), *computed = memory(op.outputs[k]);
       const program::TensorType& type = op.output_types[k];
-      if (type.bytes() == 0 || std::memcmp(expected, computed, static_cast<std::size_t>(type.bytes())) == 0) continue;
-      OpDifference found{run.prepared->name, index, std::string(op.op->name), "", "", 0, 0, "", ""};
-      const std::int64_t size = program::dtype_bytes(type.dtype);
-      for (std::int64_t i = 0; i < type.shape.count(); ++i) {
-        const std::byte *one = expected + i * size, *other = computed + i * size;
-        if (std::memcmp(one, other, static_cast<std::size_t>(size)) == 0 || (is_nan(type.dtype, one) && is_nan(type.dtype, other)))
-          continue;
-        if (found.elements++ > 0) continue;
-        found.tensor = run.prepared->tensors[static_cast<std::size_t>(op.outputs[k])].name;
-        found.shape = type.shape.text();
-        found.element = i;
-        found.expected = element_text(type.dtype, one);
-        found.computed = element_text(type.dtype, other);
-      }
-      if (found.elements > 0) difference = std::move(found);
+      const std::span computed(memory(op.outputs[k]), static_cast<std::size_t>(type.bytes()));
+      const auto found = program::find_difference(type, run.expected[k], computed);
+      if (!found) continue;
+      difference = OpDifference{run.prepared->name,
+                                index,
+                                std::string(op.op->name),
+                                run.prepared->tensors[static_cast<std::size_t>(op.outputs[k])].name,
+                                type.shape.text(),
+                                found->element,
+                                found->elements,
+                                found->expected,
+                                found->computed};
     }
   }
 };
@@ -136,7 +109,7 @@ struct Lockstep::Comparison {
 Lockstep::Comparison* Lockstep::current = nullptr;
 
 Result<std::unique_ptr<Lockstep>> Lockstep::open(const DeviceOptions& options, std::function<void()> on_op) {
-  TRY_ASSIGN(const godwit_backend* behind, find_backend(options.backend));
+  TRY_ASSIGN(const godwit_backend* behind, find_completed_backend(options.backend));
   return open(*behind, options, std::move(on_op));
 }
 

@@ -37,12 +37,13 @@ class Alone : public Crew {
         area_(sizes_.area_bytes),
         slot_(sizes_.slot_bytes),
         keeper_(task.keeper(options.threads)),
-        worker_(task.worker(0, options.threads, false)) {}
+        worker_(task.worker(options.placement.workers.at(0).place, options.threads)) {}
 
   Result<Begun> begin(std::uint64_t before) override {
     const Memory memory{{state_.data()}, {area_.data(), area_.data()}, {{slot_.data()}}};
     TRY(worker_->prepare(memory, 0, pulse_));
     TRY(keeper_->prepare(memory, pulse_));
+    if (const std::string coverage = worker_->coverage(); !coverage.empty()) log_info("the device does {}", coverage);
     Begun begun;
     TRY_ASSIGN(begun.loaded, keeper_->load(0, before));
     if (begun.loaded.loaded) checkpointed_ = begun.loaded.step;

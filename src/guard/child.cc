@@ -28,6 +28,21 @@ bool from_outside(int signal) {
          signal == SIGALRM || signal == SIGUSR1 || signal == SIGUSR2;
 }
 
+// How a process ended, once it has; with it ends whoever is left in the group that it leads, if it leads one. Before it is waited for,
+// because then its number may be another's.
+std::optional<int> reap(pid_t pid, int how) {
+  siginfo_t ended{};
+  int waited = 0;
+  while ((waited = waitid(P_PID, static_cast<id_t>(pid), &ended, WEXITED | WNOWAIT | how)) < 0 && errno == EINTR) {
+  }
+  if (waited < 0 || ended.si_pid != pid) return std::nullopt;
+  ::kill(-pid, SIGKILL);
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status;
+}
+
 // A small file of /proc; empty if it is not there any more.
 std::string read_proc(const std::string& path) {
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -105,23 +120,19 @@ Child& Child::operator=(Child&& other) noexcept {
 Child::~Child() {
   if (pid_ > 0 && !ending()) {
     kill();
-    while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-    }
+    (void)reap(pid_, 0);
   }
   if (descriptor_ >= 0) close(descriptor_);
 }
 
 std::optional<Ending> Child::ending() {
   if (ending_ || pid_ < 0) return ending_;
-  int status = 0;
-  pid_t ended = 0;
-  while ((ended = waitpid(pid_, &status, WNOHANG)) < 0 && errno == EINTR) {
-  }
-  if (ended != pid_) return std::nullopt;
-  if (WIFSIGNALED(status)) {
-    ending_ = Ending{from_outside(WTERMSIG(status)) ? Ending::Kind::killed : Ending::Kind::crashed, WTERMSIG(status)};
+  const std::optional<int> status = reap(pid_, WNOHANG);
+  if (!status) return std::nullopt;
+  if (WIFSIGNALED(*status)) {
+    ending_ = Ending{from_outside(WTERMSIG(*status)) ? Ending::Kind::killed : Ending::Kind::crashed, WTERMSIG(*status)};
   } else {
-    ending_ = Ending{Ending::Kind::left, WEXITSTATUS(status)};
+    ending_ = Ending{Ending::Kind::left, WEXITSTATUS(*status)};
   }
   return ending_;
 }

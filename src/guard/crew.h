@@ -11,6 +11,7 @@
 
 #include "base/digest.h"
 #include "base/json.h"
+#include "guard/placement.h"
 #include "guard/task.h"
 #include "store/checkpoint.h"
 
@@ -65,6 +66,10 @@ class Crew {
   // (unless it is negative) becomes readable.
   virtual void wait(const std::function<bool()>& done, std::chrono::milliseconds time, int descriptor) = 0;
 
+  // Moves since it was asked last, each told in a sentence. They were between two steps: after the committed one of their time, before the
+  // next.
+  [[nodiscard]] virtual std::vector<std::string> moves() { return {}; }
+
   [[nodiscard]] virtual std::string description() const = 0;  // "2 workers on cpu (…)"
   // The programs of a worker that lives in this process; none otherwise.
   [[nodiscard]] virtual std::vector<const device::Executable*> executables() const { return {}; }
@@ -75,8 +80,13 @@ struct CrewOptions {
   int threads = 1;                    // in all
   std::function<bool()> interrupted;
 
+  Placement placement;                     // where workers sit; of a crew of one process, it
+  std::filesystem::path placement_record;  // RUN/placement.json
+  std::filesystem::path move_request;      // RUN/move.json
+
   // Of a crew of processes.
   int workers = 1;
+  std::vector<Place> spares;  // where workers are moved whose backend is left with no device that is believed
   enum class Verify : std::uint8_t { off, inline_checks, dual } verify = Verify::inline_checks;
   double replay_share = 1.0 / 32;          // of proposals that another device must confirm, beside the checks
   std::filesystem::path record;            // RUN/guard.json

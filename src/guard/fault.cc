@@ -28,8 +28,8 @@ namespace godwit::guard {
 namespace {
 
 constexpr std::array<std::string_view, phase_count> phase_names = {
-    "starting",   "preparing", "idle",    "loading",  "batch",     "asking",     "forward",   "backward", "sending",
-    "evaluating", "joining",   "judging", "applying", "digesting", "committing", "committed", "writing"};
+    "starting",  "preparing", "idle",    "loading",  "batch",     "asking",     "forward",   "backward", "sending", "evaluating",
+    "comparing", "joining",   "judging", "applying", "digesting", "committing", "committed", "moving",   "moved",   "writing"};
 
 constexpr int workers_max = 63;  // that are told apart; the others share the last place
 constexpr std::size_t requests_max = 64;
@@ -92,7 +92,8 @@ bool just_entered(const Point& point) {
 
 bool fits(const Fault& fault, const Point& point) {
   if (fault.at.role != point.role) return false;
-  if (fault.at.worker >= 0 && fault.at.worker != point.worker) return false;
+  if (fault.at.candidate != point.candidate) return false;
+  if (fault.act != Act::move && fault.at.worker >= 0 && fault.at.worker != point.worker) return false;
   // A keeper is trusted too, but not as a device.
   if (point.trusted && point.worker >= 0 && !fault.trusted_too && device_fault(fault)) return false;
   if (link_fault(fault) && point.worker < 0) return false;
@@ -180,6 +181,7 @@ Json point_line(std::size_t number, const Fault& fault, const Point& point) {
   line["text"] = fault.text;
   line["role"] = role_name(point.role);
   if (point.worker >= 0) line["worker"] = point.worker;
+  if (point.candidate) line["candidate"] = true;
   line["step"] = point.step;
   line["phase"] = phase_name(point.phase);
   if (!point.op.empty()) line["op"] = point.op;

@@ -35,12 +35,15 @@ enum class Phase : std::uint8_t {
   backward,    // worker
   sending,     // worker: the proposal is made, its checksums are taken, the answer is not sent; supervisor: a worker's answer has come
   evaluating,  // worker
+  comparing,   // worker that is to take a seat: the committed state, read back from its device
   joining,     // keeper: proposals into one gradient
   judging,     // keeper: norm
   applying,    // keeper: optimizer into the other buffer
   digesting,   // keeper
   committing,  // supervisor: the state is made, its line is not in the journal
   committed,   // supervisor: the line is in the journal
+  moving,      // supervisor: workers are to sit elsewhere, and everything that was asked of them there came out; it is not recorded
+  moved,       // supervisor: it is recorded, and they do not sit there yet
   writing,     // the checkpoint writer, as supervisor
 };
 inline constexpr int phase_count = static_cast<int>(Phase::writing) + 1;
@@ -55,6 +58,7 @@ struct Point {
   Phase phase = Phase::idle;
   std::string_view op = {};  // worker: name of the op that begins, "" at the phase's own begin
   bool trusted = false;      // a worker on the trusted CPU: faults of devices do not strike it unless they say so
+  bool candidate = false;    // a worker that is to take another's seat: faults of workers do not strike it, nor the other way round
 };
 
 enum class Act : std::uint8_t {
@@ -74,6 +78,7 @@ enum class Act : std::uint8_t {
   flip_tensor,  // stored results of ops, after the op: `bits` in each of `results` results of `op` ("" any)
   drop_tensor,  // `results` stored results of `op` are left as they were before the op
   flip_state,   // committed state at rest: `tensor` (part of a name, "" any), `bits`
+  flip_copy,    // a candidate's device does not hold the state it was given
   flip_proposal,
   swap_proposal,
   cut_proposal,  // a finished gradient in transit: bits, two chunks exchanged, the last 8 elements unprocessed
@@ -87,6 +92,7 @@ enum class Act : std::uint8_t {
   rot_data,        // the files the data are in: the same
   rot_tokens,      // the ids the run made of them: the same
   disk,            // calls that change the disk, for `seconds`, for `calls` calls, or (both 0) until the process ends; see `how`
+  move,            // a request to move workers (at.worker -1: all) to the place `how`, as godwit move makes it
 };
 
 struct Fault {

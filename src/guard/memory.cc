@@ -11,6 +11,22 @@
 
 namespace godwit::guard {
 
+namespace {
+
+std::size_t page_bytes() {
+  static const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return page;
+}
+// Before it and behind it: address space alone.
+std::size_t guard_bytes() {
+  return 64 * page_bytes();
+}
+std::size_t guarded_bytes(std::int64_t bytes) {
+  return (static_cast<std::size_t>(bytes) + page_bytes() - 1) / page_bytes() * page_bytes() + 2 * guard_bytes();
+}
+
+}  // namespace
+
 Result<SharedMemory> SharedMemory::create(const std::string& name, std::int64_t bytes) {
   SharedMemory memory;
   memory.bytes_ = bytes;
@@ -39,18 +55,35 @@ SharedMemory& SharedMemory::operator=(SharedMemory&& other) noexcept {
 }
 
 SharedMemory::~SharedMemory() {
-  if (data_ != nullptr) munmap(data_, static_cast<std::size_t>(bytes_));
+  unmap();
   forget();
 }
 
-Result<std::byte*> SharedMemory::map(bool writable) {
-  if (data_ != nullptr) munmap(data_, static_cast<std::size_t>(bytes_));
+void SharedMemory::unmap() {
+  if (data_ != nullptr) munmap(data_ - guard_bytes(), guarded_bytes(bytes_));
   data_ = nullptr;
-  void* mapped = mmap(nullptr, static_cast<std::size_t>(bytes_), writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
-                      writable ? descriptor_ : reading_, 0);
-  if (mapped == MAP_FAILED) return world_error("mapping {} bytes of shared memory: {}", bytes_, std::strerror(errno));
-  data_ = static_cast<std::byte*>(mapped);
+}
+
+Result<std::byte*> SharedMemory::map(bool writable) {
+  unmap();
+  const auto failed = [&] { return world_error("mapping {} bytes of shared memory: {}", bytes_, std::strerror(errno)); };
+  void* room = mmap(nullptr, guarded_bytes(bytes_), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return failed();
+  std::byte* data = static_cast<std::byte*>(room) + guard_bytes();
+  const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+  if (mmap(data, static_cast<std::size_t>(bytes_), protection, MAP_SHARED | MAP_FIXED, writable ? descriptor_ : reading_, 0) ==
+      MAP_FAILED) {
+    const Error error = failed();
+    munmap(room, guarded_bytes(bytes_));
+    return error;
+  }
+  data_ = data;
   return data_;
+}
+
+void SharedMemory::discard() {
+  // A system that cannot keeps them: that costs memory alone.
+  (void)fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, bytes_);
 }
 
 void SharedMemory::forget() {

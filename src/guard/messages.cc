@@ -249,6 +249,21 @@ Result<Asked> asked_from(const Json& json) {
   return asked;
 }
 
+Json to_json(const DeviceIdentity& device) {
+  return {{"backend", device.backend}, {"number", device.number},   {"name", device.name},
+          {"driver", device.driver},   {"library", device.library}, {"isa", device.isa}};
+}
+
+DeviceIdentity identity_from(const Json& json) {
+  const auto text = [&](const char* name) { return json.value(name, std::string()); };
+  return {.backend = text("backend"),
+          .number = json.value("number", 0),
+          .name = text("name"),
+          .driver = text("driver"),
+          .library = text("library"),
+          .isa = text("isa")};
+}
+
 Json to_json(const KeeperTask::Loaded& loaded) {
   Json json;
   json["loaded"] = loaded.loaded;

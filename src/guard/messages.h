@@ -25,7 +25,14 @@ namespace godwit::guard {
 [[nodiscard]] Json to_json(const KeeperTask::Loaded& loaded);
 [[nodiscard]] Result<KeeperTask::Loaded> loaded_from(const Json& json);
 
-// An error as an answer, and back.
+[[nodiscard]] Json to_json(const DeviceIdentity& device);
+[[nodiscard]] DeviceIdentity identity_from(const Json& json);
+
+// Orders to a candidate: the same work that another did, its state.
+inline constexpr const char* prove = "prove";
+inline constexpr const char* read_back = "read back";
+
+// An error as an answer, and back; nothing if the answer is none.
 [[nodiscard]] Json error_json(const Error& error);
 [[nodiscard]] std::optional<Error> error_from(const Json& json);
 

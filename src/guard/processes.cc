@@ -8,6 +8,8 @@
 #include <functional>
 
 #include "base/log.h"
+#include "device/backend_call.h"
+#include "device/backends.h"
 #include "guard/messages.h"
 #include "guard/sandbox.h"
 
@@ -15,8 +17,10 @@ namespace godwit::guard {
 
 namespace {
 
-// Takes orders until the supervisor is gone. An order that comes again gets the answer it got.
-int serve(const Seat& seat, Link& link, Pulse& pulse, Json ready, const std::function<Result<Json>(const Json&)>& carry_out) {
+// Takes orders until the supervisor is gone, or, once an order has failed, nothing more can be done (`over`). An order that comes again
+// gets the answer it got.
+int serve(const Seat& seat, Link& link, Pulse& pulse, Json ready, const std::function<bool()>& over,
+          const std::function<Result<Json>(const Json&)>& carry_out) {
   PulseCell& cell = pulse.cell();
   std::uint64_t last = 1;
   std::string answer = encode_frame({1, seat.epoch, std::move(ready)});
@@ -41,9 +45,11 @@ int serve(const Seat& seat, Link& link, Pulse& pulse, Json ready, const std::fun
     cell.taken.store(last);
     pulse.beat();
     Result<Json> done = carry_out(frame->content);
+    const bool ends = !done.ok() && over();
     answer = encode_frame({last, seat.epoch, done.ok() ? std::move(done).value() : error_json(done.error())});
     pulse.enter(Phase::idle, 0);
     if (!send()) return 0;
+    if (ends) return 1;
   }
 }
 
@@ -82,7 +88,8 @@ int keeper_process(Task& task, const Memory& memory, const Seat& seat, Link link
   if (const auto prepared = keeper->prepare(memory, pulse); !prepared.ok()) return refuse(seat, link, prepared.error());
   Json ready;
   ready["device"] = "cpu";
-  return serve(seat, link, pulse, std::move(ready), [&](const Json& order) -> Result<Json> {
+  const auto never = [] { return false; };
+  return serve(seat, link, pulse, std::move(ready), never, [&](const Json& order) -> Result<Json> {
     const std::string what = order.value("do", std::string());
     const auto number = [&](const char* key) { return order.value(key, std::size_t{0}); };
     Json done;
@@ -122,19 +129,34 @@ int worker_process(Task& task, const Memory& memory, const Seat& seat, Link link
   signal(SIGTERM, SIG_DFL);
   signal(SIGINT, SIG_IGN);
   Pulse pulse(cell, Role::worker, seat.number, seat.trusted, faults);
-  const bool driver = task.loads_driver(seat.trusted);
+  pulse.candidate(seat.candidate);
+  const bool driver = device::brings_driver(seat.place.backend);
+  if (driver) {
+    setpgid(0, 0);  // what a driver starts, and leaves behind, ends with the worker (guard/child.cc)
+    device::watch_calls(cell.call, link.descriptor());
+  }
   std::vector<std::string> missing = confine_early(driver);
   pulse.enter(Phase::starting, 0);
-  const std::unique_ptr<WorkerTask> worker = task.worker(seat.number, seat.threads, seat.trusted);
-  if (const auto prepared = worker->prepare(memory, seat.number, pulse); !prepared.ok()) return refuse(seat, link, prepared.error());
+  // Never destroyed: the process ends behind it, and a driver that has lost its device may crash or hang in its clean-up.
+  WorkerTask* const worker = task.worker(seat.place, seat.threads).release();
+  if (const auto prepared = worker->prepare(memory, seat.slots, pulse); !prepared.ok()) return refuse(seat, link, prepared.error());
   for (std::string& each : confine(faults.any(), driver)) missing.push_back(std::move(each));
   Json ready;
   ready["device"] = worker->device_name();
   ready["unconfined"] = Json(missing);
+  ready["coverage"] = worker->coverage();
+  if (const auto identity = worker->identity()) ready["identity"] = to_json(*identity);
   const auto given_up = [&cell] { return cell.wanted.load() > cell.taken.load(); };
-  return serve(seat, link, pulse, std::move(ready), [&](const Json& json) -> Result<Json> {
+  const auto lost = [worker] { return worker->lost(); };
+  return serve(seat, link, pulse, std::move(ready), lost, [&](const Json& json) -> Result<Json> {
     TRY_ASSIGN(const Order order, order_from(json));
-    if (json.value("do", std::string()) == "evaluate") {
+    const std::string what = json.value("do", std::string());
+    pulse.candidate(what == prove || what == read_back);
+    if (what == read_back) {
+      TRY_ASSIGN(const Digest digest, worker->read_back(order));
+      return Json{{"digest", hex(digest)}};
+    }
+    if (what == "evaluate") {
       TRY_ASSIGN(const WorkerTask::Evaluated evaluated, worker->evaluate(order));
       return to_json(evaluated);
     }

@@ -11,7 +11,10 @@ namespace godwit::guard {
 
 struct Seat {
   int number = 0;  // of the worker
+  int slots = 0;
+  Place place;
   bool trusted = false;
+  bool candidate = false;  // for now
   int threads = 1;
   std::uint64_t epoch = 0;
 };

@@ -66,6 +66,25 @@ bool forbid_writing_files(bool driver) {
   return done;
 }
 
+// What a driver has no business with, for the process and all it starts.
+bool forbid_reaching_others() {
+  const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+  if (filter == nullptr) return false;
+  int failed = 0;
+  // Whoever asks for a network is no driver; of other families (devices told of by the kernel, services of the machine) a driver has need.
+  for (const int family : {AF_INET, AF_INET6, AF_PACKET})
+    failed |= seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(family)));
+  for (const int call : {SCMP_SYS(kill), SCMP_SYS(tgkill), SCMP_SYS(rt_sigqueueinfo), SCMP_SYS(rt_tgsigqueueinfo)})
+    failed |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 1, SCMP_A0(SCMP_CMP_NE, static_cast<scmp_datum_t>(getpid())));
+  for (const int call : {SCMP_SYS(tkill), SCMP_SYS(pidfd_send_signal), SCMP_SYS(pidfd_getfd), SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
+                         SCMP_SYS(process_vm_writev), SCMP_SYS(setsid), SCMP_SYS(setpgid), SCMP_SYS(io_uring_setup)})
+    failed |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 0);
+  if (failed == 0) failed = seccomp_load(filter);
+  seccomp_release(filter);
+  errno = -failed;
+  return failed == 0;
+}
+
 void put(const char* path, const std::string& text) {
   const int file = open(path, O_WRONLY | O_CLOEXEC);
   if (file < 0) return;
@@ -82,6 +101,7 @@ std::vector<std::string> confine_early(bool driver) {
     missing.push_back(fmt::format("network namespace: {}", std::strerror(errno)));
   }
   if (!forbid_writing_files(driver)) missing.push_back(fmt::format("landlock: {}", std::strerror(errno)));
+  if (driver && !forbid_reaching_others()) missing.push_back(fmt::format("seccomp: {}", std::strerror(errno)));
   return missing;
 }
 

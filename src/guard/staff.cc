@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "device/backend_call.h"
+#include "guard/messages.h"
 #include "guard/processes.h"
 
 namespace godwit::guard {
@@ -28,19 +30,56 @@ double pause_before(int failures) {
 
 std::string Post::name() const {
   if (role == Role::keeper) return "keeper";
+  if (candidate) return fmt::format("candidate for worker {} on {}", number, place.text());
   return trusted ? fmt::format("worker {} (trusted)", number) : fmt::format("worker {}", number);
 }
 
 Staff::Staff(Task& task, const StaffOptions& options) : task_(task), options_(options), sizes_(task.sizes()) {
   if (!options_.faults) options_.faults = std::make_shared<Faults>();
-  posts_.resize(static_cast<std::size_t>(options.workers) + 2);
+  CHECK(options.places.size() == static_cast<std::size_t>(options.workers), "{} places for {} workers", options.places.size(),
+        options.workers);
+  posts_.resize(2 * static_cast<std::size_t>(options.workers) + 2);
+  chair_.assign(static_cast<std::size_t>(options.workers), 0);
   const int each = std::max(1, options.threads / std::max(1, options.workers));
   for (std::size_t i = 0; i < posts_.size(); ++i) {
     posts_[i].role = i == 0 ? Role::keeper : Role::worker;
-    posts_[i].number = static_cast<int>(i) - 1;
-    posts_[i].trusted = i + 1 == posts_.size();
     posts_[i].threads = i == 0 ? options.threads : each;
+    if (i == 0) continue;
+    posts_[i].slots = static_cast<int>(i) - 1;
+    posts_[i].number = posts_[i].slots / 2;
+    posts_[i].trusted = i + 1 == posts_.size();
+    if (!posts_[i].trusted) posts_[i].place = options.places[static_cast<std::size_t>(posts_[i].number)];
   }
+}
+
+std::size_t Staff::post_of(int number, bool candidate) const {
+  const auto first = 1 + 2 * static_cast<std::size_t>(number);
+  if (number == options_.workers) return first;  // the trusted one
+  return first + static_cast<std::size_t>(chair_[static_cast<std::size_t>(number)] ^ (candidate ? 1 : 0));
+}
+
+void Staff::invite(int number, const Place& place) {
+  Post& post = candidate(number);
+  CHECK(!post.wanted, "worker {} has a candidate", number);
+  post.place = place;
+  post.candidate = post.wanted = true;
+  post.trouble.clear();
+  post.failures = post.killed_in_a_row = 0;
+  post.spawn_at = 0;
+}
+
+void Staff::seat(int number) {
+  Post& old = worker(number);
+  Post& taking = candidate(number);
+  CHECK(taking.state == Post::State::idle, "{} takes a seat before it can", taking.name());
+  chair_[static_cast<std::size_t>(number)] ^= 1;
+  taking.candidate = false;
+  dismiss(old);
+}
+
+double Staff::cpu_s(int number) const {
+  const Post& holder = worker(number);
+  return holder.cpu_all_s() + (holder.trusted ? 0 : candidate(number).cpu_all_s());
 }
 
 Staff::~Staff() {
@@ -58,7 +97,7 @@ Result<void> Staff::create() {
     TRY(make(states_, fmt::format("state {}", i), sizes_.state_bytes));
     TRY(states_.back().map(false));
   }
-  for (std::size_t i = 0; i < posts_.size(); ++i)
+  for (std::size_t i = 0; i <= candidates_area(); ++i)
     TRY(make(areas_, i == 0 ? "samples" : fmt::format("samples {}", i - 1), sizes_.area_bytes));
   for (std::size_t i = 1; i < posts_.size(); ++i) TRY(make(slots_, fmt::format("proposals {}", i - 1), sizes_.slot_bytes * options_.parts));
   void* cells = mmap(nullptr, posts_.size() * sizeof(PulseCell), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -82,7 +121,7 @@ Result<Memory> Staff::map_for(const Post& post) {
   }
   memory.slots.resize(slots_.size());
   for (std::size_t w = 0; w < slots_.size(); ++w) {
-    const bool own = static_cast<int>(w) == post.number;
+    const bool own = static_cast<int>(w) == post.slots;
     if (!keeper && !own) continue;
     TRY_ASSIGN(std::byte * data, slots_[w].map(own));
     for (int part = 0; part < options_.parts; ++part) memory.slots[w].push_back(data + sizes_.slot_bytes * part);
@@ -105,7 +144,8 @@ Result<void> Staff::spawn(Post& post) {
   post.cell->taken.store(0);
   post.cell->answered.store(0);
   post.cell->wanted.store(0);
-  const Seat seat{post.number, post.trusted, post.threads, post.epoch};
+  post.cell->call.store(0);
+  const Seat seat{post.number, post.slots, post.place, post.trusted, post.candidate, post.threads, post.epoch};
   const auto body = [&]() -> int {
     close_others();
     ends.first.close();
@@ -189,6 +229,9 @@ void Staff::take(Post& post, const std::string& bytes, std::vector<Event>& event
     }
     post.trouble.clear();
     post.device = frame->content.value("device", std::string());
+    post.coverage = frame->content.value("coverage", std::string());
+    const Json* identity = frame->content.find("identity");
+    post.identity = identity == nullptr ? std::nullopt : std::optional(identity_from(*identity));
     post.unconfined.clear();
     if (const Json* missing = frame->content.find("unconfined")) {
       for (const Json& each : *missing) post.unconfined.push_back(each.is_string() ? each.string() : "");
@@ -208,16 +251,17 @@ void Staff::receive(Post& post, std::vector<Event>& events) {
     std::string bytes = std::move(**received);
     bool lost = false;
     if (options_.faults->any()) {
-      for (const Fault* fault : options_.faults->pass({Role::supervisor, post.number, step_, Phase::sending, {}, post.trusted})) {
+      for (const Fault* fault :
+           options_.faults->pass({Role::supervisor, post.number, step_, Phase::sending, {}, post.trusted, post.candidate})) {
         switch (fault->act) {
           case Act::lose_frame:
             lost = true;
             break;
           case Act::repeat_frame:
-            delayed_.push_back({0, post.number, post.epoch, bytes});
+            delayed_.push_back({0, &post, post.epoch, bytes});
             break;
           case Act::delay_frame:
-            delayed_.push_back({monotonic_seconds() + fault->seconds, post.number, post.epoch, bytes});
+            delayed_.push_back({monotonic_seconds() + fault->seconds, &post, post.epoch, bytes});
             lost = true;
             break;
           case Act::flip_frame:
@@ -243,12 +287,15 @@ void Staff::end(Post& post, const Ending& ending, std::vector<Event>& events) {
   event.outside = ending.kind == Ending::Kind::killed && post.hung.empty();
   event.silent_s = post.silent_s;
   event.why = !post.hung.empty() ? post.hung : !post.trouble.empty() && post.state == Post::State::starting ? post.trouble : ending.text();
+  if (const std::string call = device::call_text(post.cell->call.load()); !call.empty())
+    event.why += fmt::format(", in its backend's {}", call);
   if (post.hung == "its link was reset") event.outside = true;
   post.cpu_gone_s += post.cpu_s;
   post.cpu_s = 0;
   post.child.reset();
   post.link.close();
   post.state = Post::State::absent;
+  if (post.role == Role::worker && &post != &worker(post.number)) slots_[static_cast<std::size_t>(post.slots)].discard();
   // Whoever is killed from outside may begin again at once; only a little later if that happens all the time.
   post.ended_at = monotonic_seconds();
   if (event.outside) {
@@ -270,7 +317,8 @@ void Staff::look(double now) {
     post.cpu_s = seen.cpu_s;
     const auto phase = static_cast<Phase>(post.cell->phase.load(std::memory_order_relaxed));
     const std::uint64_t beats = post.cell->beats.load(std::memory_order_relaxed);
-    if (const auto hung = post.watchdog.look(beats, phase, seen, now, post.role == Role::keeper ? keeper_gaps_ : gaps_)) {
+    if (const auto hung =
+            post.watchdog.look(beats, phase, seen, now, post.role == Role::keeper ? keeper_gaps_ : gaps_[post.place.backend])) {
       post.silent_s = post.watchdog.silent_s();
       give_up(post, *hung);
       continue;
@@ -322,8 +370,7 @@ std::vector<Event> Staff::attend(int milliseconds, std::span<const int> also) {
     return true;
   });
   for (const Delayed& each : due) {
-    Post& post = posts_[static_cast<std::size_t>(each.post + 1)];
-    if (post.epoch == each.epoch) take(post, each.bytes, events);
+    if (each.post->epoch == each.epoch) take(*each.post, each.bytes, events);
   }
   look(monotonic_seconds());
   return events;

@@ -1,7 +1,11 @@
 // The processes of a run and the memory they share: who is there, who works, who has gone. Decides nothing about steps; tells the
 // supervisor what happened, and gives a seat a new process when its own is gone.
+//
+// Beside each worker's seat there is room for a candidate, who may take it: a process of its own, elsewhere perhaps, with proposals of its
+// own.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,19 +21,24 @@
 
 namespace godwit::guard {
 
-// A seat, and who sits on it.
+// A seat, and who sits on it; or who is to take it.
 struct Post {
   Role role = Role::worker;
   int number = -1;  // of a worker
+  int slots = -1;   // of a worker: which of the memory's
+  Place place;      // of a worker
   bool trusted = false;
+  bool candidate = false;
   int threads = 1;
   bool wanted = false;  // somebody should sit here
 
   enum class State : std::uint8_t { absent, starting, idle, busy };
   State state = State::absent;
-  std::string device;                   // as the process named it
-  std::vector<std::string> unconfined;  // what the kernel did not give to confine it
-  std::string trouble;                  // why it could not begin, the last time
+  std::string device;                      // as the process named it
+  std::optional<DeviceIdentity> identity;  // of a device whose backend is loaded at run time
+  std::string coverage;                    // what of its programs' ops the device does itself; empty: all
+  std::vector<std::string> unconfined;     // what the kernel did not give to confine it
+  std::string trouble;                     // why it could not begin, the last time
   ErrorKind trouble_kind = ErrorKind::world;
   int killed_in_a_row = 0;  // from outside, without an order carried out in between
   double ended_at = 0;      // the last process
@@ -72,8 +81,9 @@ struct Event {
 
 struct StaffOptions {
   int workers = 1;
-  int parts = 1;    // slots of each worker
-  int threads = 1;  // in all
+  std::vector<Place> places;  // by worker
+  int parts = 1;              // slots of each worker
+  int threads = 1;            // in all
   int states = 3;
   std::shared_ptr<Faults> faults;
 };
@@ -86,13 +96,25 @@ class Staff {
   ~Staff();
 
   [[nodiscard]] Post& keeper() { return posts_[0]; }
-  // Workers by number; behind them the trusted one.
-  [[nodiscard]] Post& worker(int number) { return posts_[static_cast<std::size_t>(number) + 1]; }
-  [[nodiscard]] const Post& worker(int number) const { return posts_[static_cast<std::size_t>(number) + 1]; }
+  // Who holds a seat, by number; behind the workers the trusted one.
+  [[nodiscard]] Post& worker(int number) { return posts_[post_of(number, false)]; }
+  [[nodiscard]] const Post& worker(int number) const { return posts_[post_of(number, false)]; }
   [[nodiscard]] Post& trusted() { return posts_.back(); }
-  [[nodiscard]] std::vector<Post>& posts() { return posts_; }
+  // Who is to take that seat.
+  [[nodiscard]] Post& candidate(int number) { return posts_[post_of(number, true)]; }
+  [[nodiscard]] const Post& candidate(int number) const { return posts_[post_of(number, true)]; }
+  // Brings a candidate up there.
+  void invite(int number, const Place& place);
+  // The candidate, which is idle, holds the seat from here on. Whoever held it is dismissed; what it proposed is gone.
+  void seat(int number);
+  // CPU time of all who held the seat, or wanted to.
+  [[nodiscard]] double cpu_s(int number) const;
+  // The area for samples that candidates are given.
+  [[nodiscard]] std::size_t candidates_area() const { return static_cast<std::size_t>(options_.workers) + 2; }
   // For reading, in this process.
   [[nodiscard]] std::byte* state(std::size_t index) const { return states_[index].data(); }
+  // It is not needed now: its memory goes back to the system.
+  void discard_state(std::size_t index) { states_[index].discard(); }
 
   // Gives an idle post an order; its answer, or its end, comes as an event.
   void order(Post& post, Json content);
@@ -114,6 +136,7 @@ class Staff {
  private:
   [[nodiscard]] Result<void> spawn(Post& post);
   [[nodiscard]] Result<Memory> map_for(const Post& post);
+  [[nodiscard]] std::size_t post_of(int number, bool candidate) const;
   void close_others();
   void receive(Post& post, std::vector<Event>& events);
   void take(Post& post, const std::string& bytes, std::vector<Event>& events);
@@ -127,13 +150,15 @@ class Staff {
   std::vector<SharedMemory> states_, areas_, slots_;
   PulseCell* cells_ = nullptr;
   std::vector<Post> posts_;
-  Gaps gaps_, keeper_gaps_;
+  std::vector<int> chair_;  // by worker: which of its two posts holds the seat
+  Gaps keeper_gaps_;
+  std::map<std::string, Gaps> gaps_;  // of workers, by backend
   double looked_at_ = 0;
   std::uint64_t resends_ = 0;
   std::uint64_t step_ = 0;
   struct Delayed {
     double due;
-    int post;
+    Post* post;
     std::uint64_t epoch;
     std::string bytes;
   };

@@ -19,36 +19,45 @@ namespace {
 constexpr std::uint64_t story_bytes_max = std::uint64_t{1} << 20;
 constexpr std::uint64_t without_end = std::numeric_limits<std::uint64_t>::max();
 const std::array presets = {"nano", "micro", "mini"};
-const std::array<std::string, 14> counters = {
-    "replays", "confirmations", "respawns", "rollbacks",           "quarantined",        "skipped", "findings",
-    "resends", "slow",          "faults",   "checkpoints_refused", "checkpoints_failed", "stops",   "restarts"};
+const std::array<std::string, 16> counters = {
+    "replays", "confirmations",       "respawns",           "rollbacks", "quarantined", "skipped", "findings",     "resends", "slow",
+    "faults",  "checkpoints_refused", "checkpoints_failed", "stops",     "restarts",    "moves",   "moves_refused"};
 
 // ---- Who passes which phase ----
 
 struct Passer {
   Phase phase;
-  bool supervisor, keeper, worker;
+  bool supervisor, keeper, worker, candidate;
 };
 constexpr Passer passers[] = {
-    {Phase::starting, true, true, true},     {Phase::preparing, false, true, true},  {Phase::idle, false, true, true},
-    {Phase::loading, false, true, false},    {Phase::batch, false, true, false},     {Phase::asking, false, true, false},
-    {Phase::forward, false, false, true},    {Phase::backward, false, false, true},  {Phase::sending, false, false, true},
-    {Phase::evaluating, false, false, true}, {Phase::joining, false, true, false},   {Phase::judging, false, true, false},
-    {Phase::applying, false, true, false},   {Phase::digesting, false, true, false}, {Phase::committing, true, false, false},
-    {Phase::committed, true, false, false},  {Phase::writing, true, false, false},
+    {Phase::starting, true, true, true, true},     {Phase::preparing, false, true, true, true},
+    {Phase::idle, false, true, true, true},        {Phase::loading, false, true, false, false},
+    {Phase::batch, false, true, false, false},     {Phase::asking, false, true, false, false},
+    {Phase::forward, false, false, true, true},    {Phase::backward, false, false, true, true},
+    {Phase::sending, false, false, true, true},    {Phase::evaluating, false, false, true, false},
+    {Phase::comparing, false, false, false, true}, {Phase::joining, false, true, false, false},
+    {Phase::judging, false, true, false, false},   {Phase::applying, false, true, false, false},
+    {Phase::digesting, false, true, false, false}, {Phase::committing, true, false, false, false},
+    {Phase::committed, true, false, false, false}, {Phase::moving, true, false, false, false},
+    {Phase::moved, true, false, false, false},     {Phase::writing, true, false, false, false},
 };
 
-bool passes(Role role, Phase phase) {
+bool passes(Role role, bool candidate, Phase phase) {
   const Passer& passer = passers[static_cast<std::size_t>(phase)];
-  return role == Role::supervisor ? passer.supervisor : role == Role::keeper ? passer.keeper : passer.worker;
+  if (role == Role::worker) return candidate ? passer.candidate : passer.worker;
+  return role == Role::supervisor ? passer.supervisor : passer.keeper;
 }
 
-std::vector<std::string> phases_of(Role role) {
+std::vector<std::string> phases_of(const Point& at) {
   std::vector<std::string> names;
   for (const Passer& passer : passers) {
-    if (passes(role, passer.phase) && passer.phase != Phase::writing) names.emplace_back(phase_name(passer.phase));
+    if (passes(at.role, at.candidate, passer.phase) && passer.phase != Phase::writing) names.emplace_back(phase_name(passer.phase));
   }
   return names;
+}
+
+std::string_view passer_name(const Point& at) {
+  return at.candidate ? "candidate" : role_name(at.role);
 }
 
 // ---- Lines ----
@@ -121,23 +130,32 @@ bool probability_and_times(Sentence& s, Fault& fault, When& when) {
   return when.times && s.one_of(std::array{"times", "time"});
 }
 
-Role role_of(Phase phase) {
-  return passes(Role::worker, phase) ? Role::worker : passes(Role::keeper, phase) ? Role::keeper : Role::supervisor;
+// Of an act that is nobody's own: whoever passes that phase.
+void take_passer_of(Phase phase, Point& at) {
+  at.candidate = passes(Role::worker, true, phase) && !passes(Role::worker, false, phase);
+  at.role = at.candidate || passes(Role::worker, false, phase) ? Role::worker
+            : passes(Role::keeper, false, phase)               ? Role::keeper
+                                                               : Role::supervisor;
 }
 
 // Where and how often, as far as the line leaves it open.
 Result<void> settle(const Sentence& s, const When& when, Parts& parts) {
   Fault& fault = parts.fault;
-  if (!parts.role) parts.role = when.phase ? role_of(*when.phase) : fault.any_phase ? Role::worker : Role::supervisor;
-  fault.at.role = *parts.role;
+  if (parts.role) {
+    fault.at.role = *parts.role;
+  } else if (when.phase) {
+    take_passer_of(*when.phase, fault.at);
+  } else {
+    fault.at.role = fault.any_phase ? Role::worker : Role::supervisor;
+  }
   if (parts.only && (fault.any_phase || when.phase.value_or(*parts.only) != *parts.only)) {
     return s.error(fmt::format("this happens in {} and nowhere else; leave out where", phase_name(*parts.only)));
   }
   // A writer passes its only phase as the supervisor whose child it is: its disk fails, but it dies by its own name.
   const bool writes = parts.only || fault.act == Act::disk || fault.act == Act::terminate;
-  if (when.phase && (!passes(fault.at.role, *when.phase) || (when.phase == Phase::writing && !writes))) {
-    return s.error(fmt::format("the {} is never in {}; it passes {}", role_name(fault.at.role), phase_name(*when.phase),
-                               fmt::join(phases_of(fault.at.role), ", ")));
+  if (when.phase && (!passes(fault.at.role, fault.at.candidate, *when.phase) || (when.phase == Phase::writing && !writes))) {
+    return s.error(fmt::format("the {} is never in {}; it passes {}", passer_name(fault.at), phase_name(*when.phase),
+                               fmt::join(phases_of(fault.at), ", ")));
   }
   if (!fault.in_op.empty() && fault.in_op != "*" && fault.at.role != Role::worker) {
     return s.error(fmt::format("the {} passes no ops, only phases; \"in op\" is for workers", role_name(fault.at.role)));

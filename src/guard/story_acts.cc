@@ -13,17 +13,27 @@ namespace {
 constexpr int high_bit = 30;
 const std::array second = {"seconds", "second"};
 
+// "worker 1"
+bool numbered(Sentence& s, Parts& parts) {
+  const auto number = s.word("worker") ? s.count(0, "a worker's number") : std::nullopt;
+  if (number) parts.fault.at.worker = static_cast<int>(std::min<std::uint64_t>(*number, 1 << 20));
+  return number.has_value();
+}
+
+bool candidate(Sentence& s, Parts& parts) {
+  const std::size_t before = s.position();
+  parts.role = Role::worker;
+  if (s.words({"a", "candidate"}) || (s.words({"the", "candidate", "of"}) && numbered(s, parts))) return parts.fault.at.candidate = true;
+  s.go_back(before);
+  return false;
+}
+
 bool worker(Sentence& s, Parts& parts) {
   const std::size_t before = s.position();
   parts.role = Role::worker;
   if (s.words({"a", "worker"})) return true;
   if (s.words({"every", "worker"})) return parts.fault.each_worker = true;
-  if (s.word("worker")) {
-    if (const auto number = s.count(0, "a worker's number")) {
-      parts.fault.at.worker = static_cast<int>(std::min<std::uint64_t>(*number, 1 << 20));
-      return true;
-    }
-  }
+  if (candidate(s, parts) || numbered(s, parts)) return true;
   s.go_back(before);
   return false;
 }
@@ -150,6 +160,11 @@ bool flip(Sentence& s, Parts& parts) {
     return name.has_value();
   }
   if (on_disk(s, parts, "flip")) return true;
+  if (s.words({"the", "copy", "of"})) {
+    fault.act = Act::flip_copy;
+    parts.usual = Phase::comparing;
+    return candidate(s, parts);
+  }
   if (s.words({"the", "gradient", "of"})) {
     fault.act = Act::flip_proposal;
     parts.usual = Phase::sending;
@@ -240,6 +255,18 @@ bool worker_act(Sentence& s, Parts& parts) {
   return false;
 }
 
+bool move_act(Sentence& s, Parts& parts) {
+  if (!s.word("move")) return false;
+  Fault& fault = parts.fault;
+  fault.act = Act::move;
+  parts.role = Role::supervisor;
+  parts.only = Phase::committed;
+  if (!s.words({"every", "worker"}) && !numbered(s, parts)) return false;
+  const auto place = s.word("to") ? s.any_word("a backend, or BACKEND:DEVICE") : std::nullopt;
+  if (place) fault.how = *place;
+  return place.has_value();
+}
+
 struct DiskForm {
   std::initializer_list<std::string_view> words;
   const char* how;
@@ -292,7 +319,7 @@ bool act(Sentence& s, Parts& parts) {
   }
   // Each begins with words of its own, or takes none.
   const std::size_t before = s.position();
-  for (const auto part : {flip, worker_act, disk_act, process_act}) {
+  for (const auto part : {flip, worker_act, disk_act, move_act, process_act}) {
     if (part(s, parts)) return true;
     if (s.position() != before) return false;
   }

@@ -249,6 +249,31 @@ TEST(Story, WhatIsWrongIsNamedWithLineWordAndWhatIsNear) {
   EXPECT_THAT(refused(frame + frame), HasSubstr("a story trains once"));
 }
 
+TEST(Story, MovesAndCandidates) {
+  const Fault one = fault("at step 3: move worker 1 to opencl:2");
+  EXPECT_EQ(one.act, Act::move);
+  EXPECT_EQ(one.at.role, Role::supervisor);
+  EXPECT_EQ(one.at.phase, Phase::committed);
+  EXPECT_EQ(one.at.worker, 1);
+  EXPECT_EQ(one.how, "opencl:2");
+  EXPECT_EQ(fault("at step 3: move every worker to reference").at.worker, -1);
+  const Fault death = fault("every step in comparing, up to 1 times: kill the candidate of worker 2");
+  EXPECT_TRUE(death.at.candidate);
+  EXPECT_EQ(death.at.worker, 2);
+  EXPECT_EQ(death.at.phase, Phase::comparing);
+  EXPECT_FALSE(fault("at step 3: kill worker 2").at.candidate);
+  EXPECT_EQ(fault("at step 3: flip a bit in the copy of a candidate").act, Act::flip_copy);
+  EXPECT_EQ(fault("at step 3: flip a bit in the copy of a candidate").at.phase, Phase::comparing);
+  EXPECT_TRUE(fault("at step 3 in comparing: terminate the run").at.candidate);
+  EXPECT_EQ(fault("at step 3 in moved: kill the supervisor").at.phase, Phase::moved);
+  EXPECT_THAT(refused(frame + "at step 3 in comparing: kill worker 1"), HasSubstr("the worker is never in comparing"));
+  EXPECT_THAT(refused(frame + "at step 3 in evaluating: kill a candidate"),
+              HasSubstr("the candidate is never in evaluating; it passes starting"));
+  EXPECT_THAT(refused(frame + "at step 3: move worker 3 to cpu"), HasSubstr("there are workers 0 to 2"));
+  EXPECT_THAT(refused(frame + "at step 3: move worker 1"), HasSubstr("at its end there can be: to"));
+  EXPECT_THAT(refused(frame + "at step 3: flip a bit in the copy of worker 1"), HasSubstr("can be: a, the"));
+}
+
 TEST(Story, EveryExampleOfThePageCanBeRead) {
   const std::string page = read_file(fs::path(GODWIT_SOURCE_DIR) / "docs" / "stories.md").value();
   int examples = 0;
@@ -272,8 +297,9 @@ TEST(Story, EveryStoryOfTheTestsCanBeRead) {
     EXPECT_EQ(story->name + ".story", name);
     ids.insert(name.substr(0, name.find('_')));
   }
-  EXPECT_THAT(ids, testing::IsSupersetOf({"a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "b1", "b2", "b3", "b4", "c1", "c2",
-                                          "c3", "c4", "c5", "c6", "c7", "d1", "d2", "d3", "d4", "d5", "e1", "e2", "f1", "h"}));
+  EXPECT_THAT(ids, testing::IsSupersetOf({"a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "b1", "b2", "b3",
+                                          "b4", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "d1", "d2", "d3", "d4",
+                                          "d5", "e1", "e2", "f1", "h",  "m1", "m2", "m3", "m4", "m5", "m6", "m7"}));
 }
 
 }  // namespace

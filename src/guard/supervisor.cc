@@ -14,6 +14,17 @@ namespace godwit::guard {
 
 namespace {
 
+// Behind why workers cannot sit where they should, if that is not where the command says.
+std::string moved_there(const Placement& placement) {
+  for (std::size_t w = 0; w < placement.workers.size(); ++w) {
+    const Placement::Seat& seat = placement.workers[w];
+    if (seat.since == 0) continue;
+    return fmt::format("; worker {} was moved to {} at step {}: move it elsewhere, godwit move RUN --to BACKEND, and start again", w,
+                       seat.place.text(), seat.since);
+  }
+  return "";
+}
+
 int parts_of(std::int64_t samples, std::int64_t part) {
   return static_cast<int>((samples + part - 1) / part);
 }
@@ -34,9 +45,10 @@ Supervisor::Supervisor(Task& task, const CrewOptions& options)
       sizes_(task.sizes()),
       part_samples_(part_samples(sizes_.samples, options.workers)),
       staff_(task, {.workers = options.workers,
+                    .places = places(),
                     .parts = parts_of(sizes_.samples, part_samples_),
                     .threads = options.threads,
-                    .states = 3,
+                    .states = states_moving,
                     .faults = options.faults}),
       workers_(static_cast<std::size_t>(options.workers) + 1),
       began_at_(monotonic_seconds()) {
@@ -50,7 +62,9 @@ Supervisor::~Supervisor() {
 
 std::string Supervisor::description() const {
   const auto& options = options_;
-  return fmt::format("{} {}, {}", options.workers, options.workers == 1 ? "worker" : "workers",
+  std::vector<Place> where = places();
+  if (std::ranges::count(where, where[0]) == std::ssize(where)) where.resize(1);
+  return fmt::format("{} {} on {}, {}", options.workers, options.workers == 1 ? "worker" : "workers", places_text(where),
                      options.verify == CrewOptions::Verify::dual            ? "every proposal made twice"
                      : options.verify == CrewOptions::Verify::inline_checks ? "checked inline"
                                                                             : "unchecked");
@@ -143,21 +157,26 @@ Result<Crew::Begun> Supervisor::begin(std::uint64_t before) {
       all_failed = all_failed && !post.trouble.empty() && post.trouble_kind == ErrorKind::input;
     }
     if (any) break;
-    if (all_failed) return Error{ErrorKind::input, staff_.worker(0).trouble};
+    look_for_request();
+    if (all_failed && !move_) return Error{ErrorKind::input, staff_.worker(0).trouble + moved_there(options_.placement)};
+    if (all_failed) break;  // they are to sit elsewhere; until then the trusted CPU goes on
     bool beyond_hope = true;
-    for (int w = 0; w < options_.workers; ++w) beyond_hope = beyond_hope && staff_.worker(w).failures >= 3;
+    for (int w = 0; w < options_.workers; ++w)
+      beyond_hope = beyond_hope && (staff_.worker(w).failures >= 3 || staff_.worker(w).killed_in_a_row >= killed_in_a_row_max);
     if (beyond_hope) break;  // the trusted CPU
     if (options_.interrupted()) return stopped();
     attend(wait_ms);
   }
   for (const std::string& each : staff_.worker(0).unconfined) log_warning("workers are not confined by {}", each);
+  if (const std::string& coverage = staff_.worker(0).coverage; !coverage.empty()) log_info("the device does {}", coverage);
   return begun;
 }
 
 std::size_t Supervisor::free_state() const {
   std::optional<std::size_t> last;
-  for (std::size_t i = 0; i < 3; ++i) {
-    if (i == committed_ || (writer_ && i == writing_state_)) continue;
+  const bool kept = move_ && move_->stage == Move::proving;
+  for (std::size_t i = 0; i < (kept ? states_moving : states_usual); ++i) {
+    if (i == committed_ || (writer_ && i == writing_state_) || (kept && i == move_->state)) continue;
     if (previous_ != i) return i;
     last = i;
   }
@@ -168,6 +187,7 @@ std::size_t Supervisor::free_state() const {
 // ---- A step ----
 
 Result<NextState> Supervisor::next() {
+  TRY(go_on_moving());
   const std::uint64_t target = task_.step(staff_.state(committed_)) + 1;
   while (true) {
     if (options_.interrupted()) return stopped();
@@ -198,6 +218,7 @@ Result<std::optional<NextState>> Supervisor::make(std::uint64_t step) {
   } else {
     TRY(ask(step, drawn.lacks));
   }
+  TRY(prove_candidates(step));
   while (true) {
     TRY(propose(step));
     const std::size_t to = free_state();
@@ -226,6 +247,7 @@ Result<std::optional<NextState>> Supervisor::make(std::uint64_t step) {
         if (!part.standing) continue;
         for (const int worker : decide(part.attempts, devices(), part.proof).quarantine) quarantine(worker, part.attempts);
       }
+      note_parts();
       made_ = to;
       NextState next{step,
                      state_digest(task_.digests(staff_.state(to))),
@@ -280,6 +302,14 @@ void Supervisor::commit() {
   made_.reset();
   ++version_;
   const double now = monotonic_seconds();
+  if (committed_at_ > 0) step_s_ = step_s_ == 0 ? now - committed_at_ : 0.8 * step_s_ + 0.2 * (now - committed_at_);
+  committed_at_ = now;
+  constexpr std::size_t fourth = states_moving - 1;
+  if (fourth_used_ && !move_ && committed_ != fourth && previous_ != fourth && !(writer_ && writing_state_ == fourth)) {
+    staff_.discard_state(fourth);
+    fourth_used_ = false;
+  }
+  fourth_used_ = fourth_used_ || committed_ == fourth;
   double first = now;
   for (const auto& [since, what] : open_faults_) {
     first = std::min(first, since);
@@ -308,6 +338,10 @@ void Supervisor::fault(const std::string& what, double ago_s) {
   log_warning("{}", what);
 }
 
+void Supervisor::pass(Phase phase, std::uint64_t step) {
+  if (options_.faults) (void)options_.faults->pass({Role::supervisor, -1, step, phase, {}, true});
+}
+
 void Supervisor::attend(int milliseconds) {
   std::vector<int> also;
   if (waited_for_ >= 0) also.push_back(waited_for_);
@@ -316,12 +350,14 @@ void Supervisor::attend(int milliseconds) {
   if (writer_) {
     if (const auto ending = writer_->ending()) writer_ended(*ending);
   }
+  look_for_request();
   record();
 }
 
 void Supervisor::happened(const Event& event) {
   Post& post = *event.post;
   const bool keeper = post.role == Role::keeper;
+  if (!keeper && &post != &staff_.worker(post.number)) return candidate_happened(event);
   if (event.kind == Event::Kind::ended) {
     const bool refused = version_ == 1 && post.trouble_kind == ErrorKind::input && !post.trouble.empty();  // begin() says so
     if (post.wanted && !refused) {

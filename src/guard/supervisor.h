@@ -3,9 +3,11 @@
 
 #include <deque>
 #include <map>
+#include <utility>
 
 #include "guard/crew.h"
 #include "guard/ladder.h"
+#include "guard/move.h"
 #include "guard/roll_back.h"
 #include "guard/staff.h"
 
@@ -22,11 +24,15 @@ class Supervisor : public Crew {
   Result<Evaluation> evaluate() override;
   Result<bool> checkpoint(const store::Retention& retention, bool wait) override;
   std::optional<std::uint64_t> checkpointed() const override { return checkpointed_; }
+  std::vector<std::string> moves() override { return std::exchange(told_moves_, {}); }
   void wait(const std::function<bool()>& done, std::chrono::milliseconds time, int descriptor) override;
   std::string description() const override;
 
  private:
   static constexpr int wait_ms = 20;  // between two looks at everything
+  static constexpr int killed_in_a_row_max = 5;
+  // Of state buffers: the fourth is used while a move keeps one for its candidates.
+  static constexpr std::size_t states_usual = 3, states_moving = 4;
   [[nodiscard]] static Error stopped() { return {ErrorKind::stopped, "stopped on request"}; }
 
   // A part of the step's samples on its way to a proposal that stands.
@@ -69,7 +75,9 @@ class Supervisor : public Crew {
   void advance(std::size_t part, std::uint64_t step);
   void quarantine(int worker, std::span<const Attempt> attempts);
   void give(Post& post, std::size_t part, std::uint64_t step);
-  [[nodiscard]] Post* candidate(const Decision& decision);
+  // The committed state's samples first … first + count in that area, with a key of their own to be checked with.
+  [[nodiscard]] Order order_of(std::size_t area, std::int64_t first, std::int64_t count, std::uint64_t step);
+  [[nodiscard]] Post* taker(const Decision& decision);  // who can do it now
   [[nodiscard]] std::vector<Device> devices() const;
   [[nodiscard]] bool all_stand() const;
   void doubt(const Doubt& doubt);
@@ -85,8 +93,33 @@ class Supervisor : public Crew {
   void note_late(int worker, double seconds, bool late);
   void leave_aside(int worker, double seconds, const std::string& why);
   void name(int worker);
+  // What happened says something about a device: the one place that all of it comes through.
+  enum class Noted : std::uint8_t { finding, quarantined, moved_from, moved_to, refused };
+  void note(const Post& post, Noted what, const std::string& why);
+  [[nodiscard]] Json worker_json(int number);
   void record(bool now = false);
   void recall();  // what an earlier supervisor of the run counted
+
+  // ---- Moves (supervisor_moves.cc) ----
+  [[nodiscard]] bool may_begin_move() const;
+  void look_for_request();
+  void begin_move(MoveRequest request);
+  // Where all workers of a backend are lost and another one was named for that.
+  void move_to_spare();
+  // The next thing that a move needs from the run, between two steps.
+  [[nodiscard]] Result<void> go_on_moving();
+  // Candidates make a part of this step that others make now.
+  [[nodiscard]] Result<void> prove_candidates(std::uint64_t step);
+  // The step came out: what candidates must have made.
+  void note_parts();
+  void candidate_happened(const Event& event);
+  void compare_parts();
+  [[nodiscard]] Result<void> hand_over();
+  void abort_move(bool differs, std::string why);
+  void close_request();
+  void pass(Phase phase, std::uint64_t step);  // faults on purpose
+  [[nodiscard]] Json move_json() const;
+  [[nodiscard]] std::vector<Place> places() const;
 
   // ---- Checkpoints ----
   [[nodiscard]] Result<void> begin_writing(std::uint64_t step, const store::Retention& retention);
@@ -142,7 +175,20 @@ class Supervisor : public Crew {
     std::deque<double> seconds;  // a sample, of late
   };
   std::vector<Worker> workers_;  // by number, the trusted one behind
-  std::uint64_t attempts_ = 0;   // in all, for keys
+
+  std::optional<Move> move_;
+  std::string closed_request_;  // its id: what is still on the disk of it counts no more
+  std::vector<Place> tried_spares_;
+  std::vector<std::string> told_moves_;
+  double step_s_ = 0;  // a step, of late
+  double committed_at_ = 0;
+  bool fourth_used_ = false;  // of the states
+  struct DeviceRecord {
+    std::uint64_t findings = 0, quarantined = 0, moved_from = 0, moved_to = 0, refused = 0;
+    std::string last;
+  };
+  std::map<std::string, DeviceRecord> device_records_;
+  std::uint64_t attempts_ = 0;  // in all, for keys
 
   std::optional<Child> writer_;
   Link writer_link_;

@@ -16,7 +16,6 @@ namespace godwit::guard {
 
 namespace {
 
-constexpr int killed_in_a_row_max = 5;
 constexpr double tried_again_after_s = 5;
 
 std::string finding_text(const Answer& answer) {
@@ -52,7 +51,9 @@ void Supervisor::begin_parts(std::uint64_t step, bool question) {
 std::vector<Proposed> Supervisor::standing() const {
   std::vector<Proposed> proposals;
   for (const Part& part : parts_) {
-    if (poisoned_.empty()) proposals.push_back(*part.standing);
+    if (!poisoned_.empty()) continue;
+    proposals.push_back(*part.standing);
+    proposals.back().worker = staff_.worker(part.standing->worker).slots;
   }
   return proposals;
 }
@@ -97,7 +98,7 @@ std::vector<Device> Supervisor::devices() const {
   return devices;
 }
 
-Post* Supervisor::candidate(const Decision& decision) {
+Post* Supervisor::taker(const Decision& decision) {
   if (decision.rung == Rung::run_trusted) {
     Post& post = staff_.trusted();
     post.wanted = true;
@@ -130,7 +131,7 @@ void Supervisor::advance(std::size_t index, std::uint64_t step) {
     rung_ = rung_name(decision.rung);
     return;
   }
-  if (Post* post = candidate(decision)) {
+  if (Post* post = taker(decision)) {
     if (!decision.why.empty()) {
       rung_ = rung_name(decision.rung);
       log_warning("step {}, part {}: {}; {}{}", step, index, decision.why, rung_name(decision.rung),
@@ -140,23 +141,28 @@ void Supervisor::advance(std::size_t index, std::uint64_t step) {
   }
 }
 
-void Supervisor::give(Post& post, std::size_t index, std::uint64_t step) {
-  Part& part = parts_[index];
-  Worker& worker = workers_[static_cast<std::size_t>(post.number)];
-  if (!part.attempts.empty()) ++counters_[part.proof == Proof::again && part.attempts.size() == 1 ? "confirmations" : "replays"];
+Order Supervisor::order_of(std::size_t area, std::int64_t first, std::int64_t count, std::uint64_t step) {
   Order order;
   order.state = committed_;
-  order.state_changed = worker.followed != version_ || worker.distrust;
-  order.area = 0;
-  order.first = part.first;
-  order.count = part.count;
-  order.slot = static_cast<int>(index);
-  order.question = question_;
+  order.area = area;
+  order.first = first;
+  order.count = count;
   order.step = step;
   const RandomStream random(secret_[0], Purpose::check, step);
   order.key[0] = random.u64(2 * attempts_);
   order.key[1] = random.u64(2 * attempts_ + 1);
   ++attempts_;
+  return order;
+}
+
+void Supervisor::give(Post& post, std::size_t index, std::uint64_t step) {
+  Part& part = parts_[index];
+  Worker& worker = workers_[static_cast<std::size_t>(post.number)];
+  if (!part.attempts.empty()) ++counters_[part.proof == Proof::again && part.attempts.size() == 1 ? "confirmations" : "replays"];
+  Order order = order_of(0, part.first, part.count, step);
+  order.state_changed = worker.followed != version_ || worker.distrust;
+  order.slot = static_cast<int>(index);
+  order.question = question_;
   worker.followed = version_;
   worker.distrust = false;
   worker.part = static_cast<int>(index);
@@ -189,6 +195,7 @@ void Supervisor::answered(Post& post, const Json& content) {
       attempt.why = finding_text(*answer);
       counters_["findings"] += static_cast<std::uint64_t>(answer->finding_count);
       worker.distrust = true;
+      note(post, Noted::finding, attempt.why);
       fault(fmt::format("{}: {}", post.name(), attempt.why), monotonic_seconds() - part.began_at);
     } else {
       const bool differs = std::ranges::any_of(
@@ -238,10 +245,12 @@ void Supervisor::quarantine(int number, std::span<const Attempt> attempts) {
   name(number);
   ++counters_["quarantined"];
   rung_ = "quarantine";
+  note(staff_.worker(number), Noted::quarantined, worker.quarantined);
   log_warning("worker {} is quarantined: its error came again, and not elsewhere: {}", number, worker.quarantined);
   staff_.dismiss(staff_.worker(number));
   const bool any = std::ranges::any_of(devices(), [](const Device& d) { return d.usable && !d.trusted; });
-  if (!any) log_warning("no other device is left: the trusted CPU goes on alone");
+  if (!any)
+    log_warning("no other device is left: the trusted CPU goes on alone{}", options_.spares.empty() ? "" : " until others are there");
 }
 
 void Supervisor::name(int number) {
@@ -348,7 +357,7 @@ Result<Evaluation> Supervisor::evaluate() {
       Decision decision;
       const bool any = std::ranges::any_of(devices(), [](const Device& d) { return d.usable && !d.trusted; });
       decision.rung = any && chunk.failures < 3 ? Rung::run_anywhere : Rung::run_trusted;
-      Post* post = candidate(decision);
+      Post* post = taker(decision);
       if (post == nullptr) break;
       Worker& worker = workers_[static_cast<std::size_t>(post->number)];
       Json fill;
@@ -358,16 +367,8 @@ Result<Evaluation> Supervisor::evaluate() {
       fill["area"] = post->number + 1;
       TRY(keep_on(fill, "the samples for validation"));
       if (post->state != Post::State::idle) break;  // it ended meanwhile
-      Order order;
-      order.state = committed_;
+      Order order = order_of(static_cast<std::size_t>(post->number) + 1, 0, chunk.count, task_.step(staff_.state(committed_)));
       order.state_changed = worker.followed != version_ || worker.distrust;
-      order.area = static_cast<std::size_t>(post->number) + 1;
-      order.count = chunk.count;
-      order.step = task_.step(staff_.state(committed_));
-      const RandomStream random(secret_[0], Purpose::check, order.step);
-      order.key[0] = random.u64(2 * attempts_);
-      order.key[1] = random.u64(2 * attempts_ + 1);
-      ++attempts_;
       worker.followed = version_;
       worker.distrust = false;
       chunk.running = post;

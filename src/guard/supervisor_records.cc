@@ -10,14 +10,16 @@
 #include "base/log.h"
 #include "guard/disk_faults.h"
 #include "guard/messages.h"
+#include "guard/trust.h"
 
 namespace godwit::guard {
 
 namespace {
 
 constexpr double record_every_s = 0.2;
-constexpr const char* counter_names[] = {"faults",  "replays",  "confirmations", "respawns", "rollbacks",           "quarantined",
-                                         "skipped", "findings", "slow",          "resends",  "checkpoints_refused", "checkpoints_failed"};
+constexpr const char* counter_names[] = {
+    "faults", "replays", "confirmations",       "respawns",           "rollbacks", "quarantined",  "skipped", "findings",
+    "slow",   "resends", "checkpoints_refused", "checkpoints_failed", "moves",     "moves_refused"};
 
 }  // namespace
 
@@ -90,6 +92,41 @@ void Supervisor::recall() {
   }
 }
 
+void Supervisor::note(const Post& post, Noted what, const std::string& why) {
+  const std::string device = post.device.empty() ? post.place.text() : fmt::format("{} {}", post.place.text(), post.device);
+  DeviceRecord& record = device_records_[device];
+  std::uint64_t* const counts[] = {&record.findings, &record.quarantined, &record.moved_from, &record.moved_to, &record.refused};
+  ++*counts[static_cast<std::size_t>(what)];
+  if (!why.empty()) record.last = why;
+  // What a device's own checks find is not settled against it: it is the run's alone.
+  if (!post.identity) return;
+  const std::string run = options_.record.parent_path().string();
+  if (what == Noted::quarantined) Trust().note_quarantine(*post.identity, run, why);
+  if (what == Noted::refused) Trust().note_finding(*post.identity, run, why);
+  if (what == Noted::moved_from) Trust().note_moved_away(*post.identity, run, why);
+}
+
+Json Supervisor::worker_json(int number) {
+  const Post& post = staff_.worker(number);
+  const Worker& worker = workers_[static_cast<std::size_t>(number)];
+  Json json;
+  json["pid"] = post.child ? Json(post.child->pid()) : Json(nullptr);
+  json["number"] = number;
+  json["place"] = post.place.text();
+  if (!post.trusted) json["since"] = options_.placement.workers[static_cast<std::size_t>(number)].since;
+  json["device"] = post.trusted ? "trusted " + post.device : post.device;
+  static constexpr const char* states[] = {"absent", "starting", "idle", "busy"};
+  json["state"] = !worker.quarantined.empty() ? "quarantined" : worker.aside ? "aside" : states[static_cast<std::size_t>(post.state)];
+  if (!worker.quarantined.empty()) json["quarantined_because"] = worker.quarantined;
+  if (!post.trouble.empty()) json["trouble"] = post.trouble;
+  if (worker.named_at) json["named_at"] = *worker.named_at;
+  json["samples"] = worker.samples;
+  json["checked"] = worker.checked;
+  json["cpu_s"] = staff_.cpu_s(number);
+  json["unconfined"] = Json(post.unconfined);
+  return json;
+}
+
 void Supervisor::record(bool now) {
   if (options_.record.empty()) return;
   const double time = monotonic_seconds();
@@ -105,31 +142,25 @@ void Supervisor::record(bool now) {
   for (const char* name : counter_names) json[name] = counters_[name];
   const double all = time - began_at_;
   json["goodput"] = all <= 0 ? 1.0 : std::max(0.0, 1 - lost_s_ / all);
+  const Post& keeper = staff_.keeper();
+  json["keeper"] = {{"pid", keeper.child ? Json(keeper.child->pid()) : Json(nullptr)}, {"cpu_s", keeper.cpu_all_s()}};
   Json workers = Json::array();
-  for (Post& post : staff_.posts()) {
-    Json each;
-    each["pid"] = post.child ? Json(post.child->pid()) : Json(nullptr);
-    if (post.role == Role::keeper) {
-      each["cpu_s"] = post.cpu_all_s();
-      json["keeper"] = std::move(each);
-      continue;
-    }
-    const Worker& worker = workers_[static_cast<std::size_t>(post.number)];
-    if (post.trusted && !post.child && worker.samples == 0) continue;
-    each["number"] = post.number;
-    each["device"] = post.trusted ? "trusted " + post.device : post.device;
-    static constexpr const char* states[] = {"absent", "starting", "idle", "busy"};
-    each["state"] = !worker.quarantined.empty() ? "quarantined" : worker.aside ? "aside" : states[static_cast<std::size_t>(post.state)];
-    if (!worker.quarantined.empty()) each["quarantined_because"] = worker.quarantined;
-    if (!post.trouble.empty()) each["trouble"] = post.trouble;
-    if (worker.named_at) each["named_at"] = *worker.named_at;
-    each["samples"] = worker.samples;
-    each["checked"] = worker.checked;
-    each["cpu_s"] = post.cpu_all_s();
-    each["unconfined"] = Json(post.unconfined);
-    workers.push_back(std::move(each));
+  for (int number = 0; number <= options_.workers; ++number) {
+    const Post& post = staff_.worker(number);
+    if (post.trusted && !post.child && workers_[static_cast<std::size_t>(number)].samples == 0) continue;
+    workers.push_back(worker_json(number));
   }
   json["workers"] = std::move(workers);
+  if (move_) json["move"] = move_json();
+  Json ended = Json::array();
+  for (const EndedMove& move : options_.placement.moves) ended.push_back(to_json(move));
+  json["ended_moves"] = std::move(ended);
+  Json devices = Json::object();
+  for (const auto& [device, record] : device_records_) {
+    devices[device] = {{"findings", record.findings}, {"quarantined", record.quarantined}, {"moved_from", record.moved_from},
+                       {"moved_to", record.moved_to}, {"refused", record.refused},         {"last", record.last}};
+  }
+  json["devices"] = std::move(devices);
   Json recoveries = Json::array();
   for (const Recovery& recovery : recoveries_) {
     Json each;

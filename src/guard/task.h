@@ -16,6 +16,8 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "device/device.h"
+#include "guard/identity.h"
+#include "guard/placement.h"
 #include "guard/pulse.h"
 #include "store/state.h"
 
@@ -33,8 +35,8 @@ struct Sizes {
 // All of a run's shared memory, as the process at hand may use it: a worker writes its own slots only.
 struct Memory {
   std::vector<std::byte*> states;
-  std::vector<std::byte*> areas;               // the step's samples, then one for each worker's validation samples
-  std::vector<std::vector<std::byte*>> slots;  // by worker, then by slot
+  std::vector<std::byte*> areas;  // the step's samples, one for each worker's validation samples, one for those who are to take a seat
+  std::vector<std::vector<std::byte*>> slots;  // by who may sit on a worker's seat, then by slot
 };
 
 // Why a step's proposal must not become state.
@@ -46,7 +48,7 @@ struct Doubt {
 
 // A part of the step's samples as a worker proposed it.
 struct Proposed {
-  int worker = 0;
+  int worker = 0;  // as Memory::slots counts
   int slot = 0;
   std::int64_t first = 0, count = 0;  // samples of the area
   BlockHash checksum;                 // of the slot, as the worker took it
@@ -131,7 +133,8 @@ struct Answer {
 class WorkerTask {
  public:
   virtual ~WorkerTask() = default;
-  [[nodiscard]] virtual Result<void> prepare(const Memory& memory, int worker, Pulse& pulse) = 0;
+  // `slots`: which of the memory's are its own.
+  [[nodiscard]] virtual Result<void> prepare(const Memory& memory, int slots, Pulse& pulse) = 0;
   // `interrupted`: asked between passes; true gives the work up with ErrorKind::stopped.
   [[nodiscard]] virtual Result<Answer> propose(const Order& order, const std::function<bool()>& interrupted) = 0;
   // The sum of negative log-probabilities of each sample in the area, and how many predictions they are.
@@ -141,8 +144,16 @@ class WorkerTask {
     std::int64_t finding_count = 0;  // results in doubt
   };
   [[nodiscard]] virtual Result<Evaluated> evaluate(const Order& order) = 0;
+  // The digest of the order's state, every byte of it as its device gives it back.
+  [[nodiscard]] virtual Result<Digest> read_back(const Order& order) = 0;
 
   [[nodiscard]] virtual std::string device_name() const = 0;
+  // Its device is gone: the process ends, and the next one opens it anew.
+  [[nodiscard]] virtual bool lost() const = 0;
+  // What of the programs' ops a device that lacks some does itself, and who does the rest; empty: it lacks none.
+  [[nodiscard]] virtual std::string coverage() const = 0;
+  // Of a device whose backend is loaded at run time, once prepared: what is noted of it outlives the run (guard/trust.h).
+  [[nodiscard]] virtual std::optional<DeviceIdentity> identity() const { return std::nullopt; }
   [[nodiscard]] virtual std::vector<const device::Executable*> executables() const = 0;
 };
 
@@ -156,10 +167,7 @@ class Task {
   [[nodiscard]] virtual std::vector<TensorDigest> digests(std::byte* state) const = 0;  // by the hashes it came with
   [[nodiscard]] virtual std::uint64_t step(std::byte* state) const = 0;
   [[nodiscard]] virtual std::unique_ptr<KeeperTask> keeper(int threads) = 0;
-  // `trusted`: on the CPU backend, whatever the task's own is.
-  [[nodiscard]] virtual std::unique_ptr<WorkerTask> worker(int number, int threads, bool trusted) = 0;
-  // Whether such a worker's backend is a library found at run time, which may bring a vendor's driver.
-  [[nodiscard]] virtual bool loads_driver(bool /*trusted*/) const { return false; }
+  [[nodiscard]] virtual std::unique_ptr<WorkerTask> worker(const Place& place, int threads) = 0;
 };
 
 }  // namespace godwit::guard

@@ -134,7 +134,7 @@ Result<std::unique_ptr<Generator>> Generator::create(device::Device& device, con
 
 Result<void> Generator::allocate_caches() {
   std::int64_t bytes = 0;
-  const Program program = make_program({false, 1});
+  const Program program = make_program(model_, options_, {false, 1});
   for (const program::Tensor& tensor : program.tensors) {
     if (tensor.role != Role::state || !tensor.name.starts_with("cache.")) continue;
     cache_tensors_.emplace(tensor.name, Cache{bytes, tensor.type.bytes() / (options_.streams * options_.capacity)});
@@ -146,9 +146,23 @@ Result<void> Generator::allocate_caches() {
   return {};
 }
 
-Program Generator::make_program(Key key) const {
-  const model::Decoding decoding{key.second, options_.streams, options_.capacity, options_.dtype, options_.weights};
-  return key.first ? model_.prefill(decoding, prefill_samples(key.second, options_.streams)) : model_.decode(decoding);
+Program Generator::make_program(const model::Model& model, const GeneratorOptions& options, Key key) {
+  const model::Decoding decoding{key.second, options.streams, options.capacity, options.dtype, options.weights};
+  return key.first ? model.prefill(decoding, prefill_samples(key.second, options.streams)) : model.decode(decoding);
+}
+
+std::vector<Program> Generator::all_programs(const model::Model& model, const GeneratorOptions& options) {
+  std::vector<Program> all;
+  const auto each_size = [&](bool prefill, std::int64_t least, std::int64_t most) {
+    for (std::int64_t rows = 1; rows <= most;) {
+      const std::int64_t size = bucket(rows, least, most);
+      all.push_back(make_program(model, options, {prefill, size}));
+      rows = size + 1;
+    }
+  };
+  each_size(true, prefill_rows_least, std::max(options.capacity, prefill_rows_shared));
+  each_size(false, 1, options.streams);
+  return all;
 }
 
 Result<device::Executable*> Generator::executable(Key key) {
@@ -158,7 +172,7 @@ Result<device::Executable*> Generator::executable(Key key) {
     return &programs_.front().second;
   }
   if (programs_.size() >= options_.programs) programs_.pop_back();
-  TRY_ASSIGN(device::Executable made, prepare(device_, model_, *weights_, make_program(key), [&](device::Executable& executable) {
+  TRY_ASSIGN(device::Executable made, prepare(device_, model_, *weights_, make_program(model_, options_, key), [&](device::Executable& executable) {
                for (const auto& [name, cache] : cache_tensors_) executable.bind(executable.program().find(name), caches_, cache.offset);
              }));
   programs_.emplace_front(key, std::move(made));

@@ -94,6 +94,9 @@ class Generator {
   [[nodiscard]] static Result<std::unique_ptr<Generator>> create(device::Device& device, const model::Model& model, const Weights& weights,
                                                                  const GeneratorOptions& options, std::optional<text::Tokenizer> tokenizer);
 
+  // Every program that a generator with such options may come to run, whatever it is asked.
+  [[nodiscard]] static std::vector<program::Program> all_programs(const model::Model& model, const GeneratorOptions& options);
+
   // Queues a request and returns its ticket: 0, 1, 2, … Refuses as check() does, with `capacity` as the context.
   [[nodiscard]] Result<std::uint64_t> submit(Request request);
   [[nodiscard]] bool idle() const { return queue_.empty() && live_ == 0; }
@@ -145,7 +148,7 @@ class Generator {
       : device_(device), model_(model), weights_(&weights), options_(options), tokenizer_(std::move(tokenizer)) {}
 
   [[nodiscard]] Result<void> allocate_caches();
-  [[nodiscard]] program::Program make_program(Key key) const;
+  [[nodiscard]] static program::Program make_program(const model::Model& model, const GeneratorOptions& options, Key key);
   [[nodiscard]] Result<device::Executable*> executable(Key key);
   // Lengths of the first queued requests' prompts, as prefill_group wants them.
   [[nodiscard]] std::vector<std::int64_t> prompt_lengths() const;

@@ -15,7 +15,7 @@ namespace godwit::infer {
 
 struct TestModel {
   explicit TestModel(const std::string& isa = "", int threads = 1, Json overrides = Json::object())
-      : device(device::Device::open({"cpu", threads, isa}).value()), model(make(overrides)), weights(load(*device, *model)) {}
+      : device(device::Device::open({.backend = "cpu", .threads = threads, .isa = isa}).value()), model(make(overrides)), weights(load(*device, *model)) {}
 
   static std::unique_ptr<model::Model> make(const Json& overrides) {
     Json config = *model::find_family("deepseek_v3", "test").value()->preset("nano");
@@ -62,7 +62,7 @@ inline std::vector<std::int32_t> test_ids(std::size_t count, std::uint64_t seed)
 inline std::vector<std::string> instruction_sets() {
   std::vector<std::string> sets;
   for (const char* isa : {"scalar", "avx2", "avx512", "avx512_bf16", "neon"}) {
-    if (device::Device::open({"cpu", 1, isa}).ok()) sets.emplace_back(isa);
+    if (device::Device::open({.backend = "cpu", .threads = 1, .isa = isa}).ok()) sets.emplace_back(isa);
   }
   return sets;
 }

@@ -16,10 +16,8 @@ Result<Weights> Weights::load(device::Device& device, const model::Model& model,
     bytes += device::aligned(p.shape.count() * static_cast<std::int64_t>(sizeof(float)));
   }
   TRY(check_memory("the model's weights", bytes, "take a smaller model or a larger machine"));
-  TRY_ASSIGN(weights.buffer_, device.allocate(bytes));
+  TRY_ASSIGN(weights.buffer_, device.allocate_shared(bytes));
   std::byte* host = weights.buffer_.host();
-  if (host == nullptr)
-    return world_error("device {}: weights can only be loaded where the host addresses the device's memory", device.name());
   for (std::size_t i = 0; i < model.parameters().size(); ++i) {
     const model::Parameter& p = model.parameters()[i];
     if (!wanted(p)) continue;

@@ -142,6 +142,26 @@ class Memory : public Instance {
   std::span<void* const> output_data_;
 };
 
+// The view of the rule that writes an op as simpler ones, for backends that have no kernel for it: emits them and states which of their
+// results are the op's. The bits must be the op's own by definition, not by measurement.
+class Parts {
+ public:
+  Parts(const Instance& instance, Builder& builder, std::span<const TensorId> inputs, std::span<TensorId> outputs)
+      : instance_(instance), builder_(builder), inputs_(inputs), outputs_(outputs) {}
+
+  [[nodiscard]] const Instance& instance() const { return instance_; }
+  [[nodiscard]] Builder& builder() { return builder_; }
+  [[nodiscard]] TensorId in(std::string_view name) const { return inputs_[instance_.input_index(name)]; }
+  // States where an output comes from. A rule that states none says that this instance has no parts.
+  void set(std::string_view output, TensorId made) { outputs_[instance_.output_index(output)] = made; }
+
+ private:
+  const Instance& instance_;
+  Builder& builder_;
+  std::span<const TensorId> inputs_;
+  std::span<TensorId> outputs_;
+};
+
 // How the guard may judge a result, cheapest sound way first.
 enum class Check : std::uint8_t {
   projection,  // a random vector times the product (matmuls, attention)
@@ -177,6 +197,8 @@ struct Op {
   void (*reference)(const Memory&) = nullptr;    // the definition of the bits
   void (*reference64)(const Memory&) = nullptr;  // the same loops in double (every f32 tensor holds doubles), for checking gradients
   Check check = Check::recompute;
+  // The same as simpler ops; null: there are none. That a result which is wanted rounded (`rounds`) is a cast behind it, nobody need say.
+  void (*parts)(Parts&) = nullptr;
   // Writes valid inputs for any instance; null: every input is f32 or bf16 and takes random reals.
   void (*fill)(Fill&) = nullptr;
   // Instances worth trying everywhere: ordinary, ragged, tiny, empty, beyond one segment of 512.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -89,6 +90,11 @@ struct RecomputeOptions {
 };
 // `forward_count`: the number of nodes that belong to the forward part.
 [[nodiscard]] Program recompute(Program program, std::size_t forward_count, RecomputeOptions options = {});
+
+// An op as simpler ones: a program whose first tensors are the op's inputs in their order (Role::input), and whose outputs are named "0",
+// "1" … in the order of the op's. Nothing where it has no parts.
+[[nodiscard]] std::optional<Program> parts_of(const Op& op, std::span<const TensorType> inputs, std::span<const TensorType> outputs,
+                                              const Attributes& attributes);
 
 // Where each temporary and derived tensor lies in its arena. Offsets are multiples of 512 bytes. Two temporaries overlap only if the
 // lifetime of one ends before that of the other begins, or the op that joins them allows in-place computation.

@@ -63,6 +63,16 @@ struct Shared {
     const auto number = static_cast<std::int64_t>(step) + 1;
     return settings.samples_every > 0 && (number == 1 || number % settings.samples_every == 0);
   }
+  // How completions to so many prompts at once are written.
+  [[nodiscard]] infer::GeneratorOptions writing(std::int64_t prompts) const {
+    constexpr std::int64_t streams_most = 512;  // more wait until one of these has ended
+    infer::GeneratorOptions options;
+    options.dtype = dtype;
+    options.streams = std::min(prompts * settings.group, streams_most);
+    options.capacity = std::min(prompt_tokens_max + settings.max_tokens, model->context());
+    options.programs = 24;  // every power of two of streams, and of prompt rows
+    return options;
+  }
   // Whether the reference is the model as it is when this step begins.
   [[nodiscard]] bool refreshes(std::uint64_t step) const {
     return settings.reference_every > 0 && static_cast<std::int64_t>(step) % settings.reference_every == 0;
@@ -240,15 +250,9 @@ class Writer : public train::RollOut {
 
   // The next completions are written by these weights, to so many prompts at once; the first order shows how many there are.
   Result<void> write_by(const infer::Weights& weights, std::int64_t prompts) {
-    const std::int64_t streams = prompts * shared_.settings.group;
-    constexpr std::int64_t streams_most = 512;  // more wait until one of these has ended
-    if (!generator_ || streams_ < std::min(streams, streams_most)) {
-      streams_ = std::min(streams, streams_most);
-      infer::GeneratorOptions options;
-      options.dtype = shared_.dtype;
-      options.streams = streams_;
-      options.capacity = std::min(shared_.prompt_tokens_max + shared_.settings.max_tokens, shared_.model->context());
-      options.programs = 24;  // every power of two of streams, and of prompt rows
+    const infer::GeneratorOptions options = shared_.writing(prompts);
+    if (!generator_ || streams_ < options.streams) {
+      streams_ = options.streams;
       generator_.reset();
       TRY_ASSIGN(generator_, infer::Generator::create(*device_, *shared_.model, weights, options, std::nullopt));
     } else if (writing_ != &weights) {
@@ -342,6 +346,9 @@ class GroupRollOuts : public train::RollOuts {
     return static_cast<std::int64_t>(sizeof(Record)) + (shared_.settings.samples_every > 0 ? shared_.settings.max_tokens * 4 : 0);
   }
   std::unique_ptr<train::RollOut> roll_out() const override { return std::make_unique<Writer>(shared_); }
+  std::vector<program::Program> programs(std::int64_t prompts) const override {
+    return infer::Generator::all_programs(*shared_.model, shared_.writing(prompts));
+  }
 
   std::vector<std::string> copies() const override {
     std::vector<std::string> copies;

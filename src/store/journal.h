@@ -22,7 +22,8 @@ namespace godwit::store {
 struct JournalEntry {
   std::uint64_t step = 0;  // the state's step after the commit
   Digest digest;           // of the state after the commit
-  // "commit"; "skip": committed without its batch; "rollback": what was committed after this step counts no more; "start", "extend" …
+  // "commit"; "skip": committed without its batch; "rollback": what was committed after this step counts no more; "start", "extend", "move"
+  // …
   std::string verdict;
   std::string note;  // for people and audits; may be empty
 };

@@ -1,7 +1,7 @@
 // What a run directory holds, by name: the one place that knows the paths.
 //
 //   config.toml  sources.json  model/config.json  model/run.json  tokenizer/  journal/  checkpoints/<step>/  metrics.jsonl  log.txt
-//   best.json  data/  rewards/<step>.json  samples.jsonl  lock  guard.json  faults.jsonl
+//   best.json  data/  rewards/<step>.json  samples.jsonl  lock  guard.json  faults.jsonl  placement.json  move.json  move.lock
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,11 @@ struct RunDirectory {
   [[nodiscard]] std::filesystem::path rewards() const { return root / "rewards"; }        // scores that came from outside
   [[nodiscard]] std::filesystem::path samples() const { return root / "samples.jsonl"; }  // completions now and then, for people
   [[nodiscard]] std::filesystem::path lock() const { return root / "lock"; }
-  [[nodiscard]] std::filesystem::path guard() const { return root / "guard.json"; }     // what the supervisor tells while it runs
-  [[nodiscard]] std::filesystem::path faults() const { return root / "faults.jsonl"; }  // faults on purpose that struck
+  [[nodiscard]] std::filesystem::path guard() const { return root / "guard.json"; }          // what the supervisor tells while it runs
+  [[nodiscard]] std::filesystem::path placement() const { return root / "placement.json"; }  // where workers sit
+  [[nodiscard]] std::filesystem::path move_request() const { return root / "move.json"; }    // where they are asked to go
+  [[nodiscard]] std::filesystem::path move_lock() const { return root / "move.lock"; }       // of whoever asks
+  [[nodiscard]] std::filesystem::path faults() const { return root / "faults.jsonl"; }       // faults on purpose that struck
 };
 
 // The evaluated step with the lowest validation loss; its checkpoint is kept. Not part of the state: how often a run evaluates changes no

@@ -17,13 +17,14 @@ namespace godwit::train {
 struct Area {
   std::vector<data::Sample> samples;
   std::optional<Scores> scores;  // where the step takes any
-  LabelCounts counts;   // of all of them
-  data::Cursor cursor;  // behind them; empty for validation samples
+  LabelCounts counts;            // of all of them
+  data::Cursor cursor;           // behind them; empty for validation samples
 };
 
 // Bytes that hold `samples` samples of at most `predictions_max` predictions.
 // `scores`: of each sample, from outside.
-[[nodiscard]] std::int64_t area_bytes(std::int64_t samples, std::int64_t predictions_max, std::size_t cursor_length, std::int64_t scores = 0);
+[[nodiscard]] std::int64_t area_bytes(std::int64_t samples, std::int64_t predictions_max, std::size_t cursor_length,
+                                      std::int64_t scores = 0);
 void write_area(std::span<std::byte> memory, std::span<const data::Sample> samples, const data::Cursor& cursor,
                 const std::optional<Scores>& scores = std::nullopt);
 // An error if the memory is not what was written: it carries a hash.

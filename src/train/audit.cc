@@ -31,7 +31,7 @@ struct Committed {
 std::optional<Committed> find_committed(const store::Journal::Content& journal, std::uint64_t step) {
   for (auto entry = journal.entries.rbegin(); entry != journal.entries.rend(); ++entry) {
     if (entry->verdict == "rollback" && entry->step < step) return std::nullopt;
-    if (entry->step != step || entry->verdict == "extend" || entry->verdict == "rollback") continue;
+    if (entry->step != step || entry->verdict == "extend" || entry->verdict == "rollback" || entry->verdict == "move") continue;
     return Committed{entry->digest, entry->verdict == "skip", entry->note};
   }
   return std::nullopt;
@@ -41,7 +41,10 @@ std::optional<Committed> find_committed(const store::Journal::Content& journal, 
 class Replica {
  public:
   // Nothing large is allocated before prepare; the device outlives the replica.
-  Replica(const Setup& setup, const store::RunDirectory& run) : setup_(setup), run_(run), engine_(*setup.model, setup.program_settings(), setup.predictions_max(), setup.roll_outs && setup.roll_outs->ever_needs()) {}
+  Replica(const Setup& setup, const store::RunDirectory& run)
+      : setup_(setup),
+        run_(run),
+        engine_(*setup.model, setup.program_settings(), setup.predictions_max(), setup.roll_outs && setup.roll_outs->ever_needs()) {}
 
   [[nodiscard]] Result<void> prepare(device::Device& device) {
     TRY_ASSIGN(state_, State::create(device, *setup_.model, setup_.dataset->begin().values.size(), setup_.copies()));
@@ -98,8 +101,8 @@ class Replica {
     TRY_ASSIGN(std::optional<Scores> scores, scores_for(setup_, run_, step));
     const auto noted = noted_scores(committed.note);
     if (setup_.roll_outs->asks() && !scores) {
-      return differs_error("{} is missing: step {} was committed with it", scores_path(run_.rewards(), setup_.roll_outs->written_at(step) + 1).string(),
-                           step + 1);
+      return differs_error("{} is missing: step {} was committed with it",
+                           scores_path(run_.rewards(), setup_.roll_outs->written_at(step) + 1).string(), step + 1);
     }
     if (scores && noted && !(noted->digest == scores->digest)) {
       return differs_error("{} has SHA-256 {}, the journal committed step {} with {}", scores_path(run_.rewards(), scores->step).string(),

@@ -6,7 +6,7 @@ namespace godwit::train {
 
 Result<void> Engine::prepare(device::Device& device, State& state) {
   State* const states[] = {&state};
-  TRY_ASSIGN(root_, device.allocate(programs_.node_bytes()));
+  TRY_ASSIGN(root_, device.allocate_shared(programs_.node_bytes()));
   TRY(proposer_.prepare(device, states, programs_.settings().run.batch));
   return optimizer_.prepare(device, states);
 }
@@ -39,7 +39,8 @@ Result<Engine::Rolled> Engine::propose_rolled(const RollOuts& roll_outs, RollOut
                                               const std::function<bool()>& interrupted) {
   const std::int64_t stride = record_stride(&roll_outs);
   std::vector<std::byte> bytes(prompts.size() * static_cast<std::size_t>(stride));
-  TRY(train::propose_rolled(proposer_, roll_out, roll_outs, prompts, scored, step, root(), bytes, [](bool) {}, interrupted));
+  TRY(train::propose_rolled(
+      proposer_, roll_out, roll_outs, prompts, scored, step, root(), bytes, [](bool) {}, interrupted));
   std::vector<const std::byte*> records;
   for (std::size_t i = 0; i < prompts.size(); ++i) records.push_back(bytes.data() + i * static_cast<std::size_t>(stride));
   Rolled rolled;

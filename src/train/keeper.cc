@@ -24,10 +24,7 @@ Result<void> TrainingKeeper::prepare(const guard::Memory& memory, guard::Pulse& 
   memory_ = memory;
   pulse_ = &pulse;
   pulse.enter(Phase::preparing, 0);
-  device::DeviceOptions options = task_.device();
-  options.backend = "cpu";
-  options.threads = threads_;
-  TRY_ASSIGN(device_, open_device(options, pulse, liar_));
+  TRY_ASSIGN(device_, open_device(task_.device({}, threads_), pulse, liar_));
   device_->watch([this](std::int32_t op) {
     pulse_->op({});
     if (pass_ != nullptr) pass_op(op);

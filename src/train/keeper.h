@@ -39,8 +39,8 @@ class TrainingKeeper : public guard::KeeperTask {
     return memory_.slots[static_cast<std::size_t>(proposed.worker)][static_cast<std::size_t>(proposed.slot)];
   }
   [[nodiscard]] std::vector<int> not_finite(std::span<const guard::Proposed> proposals) const;
-  // Joins the proposals, judges the sum and applies the optimizer, once. The keeper's device is one like others: what it finds in doubt of its
-  // own is said in `own`, and then nothing else counts.
+  // Joins the proposals, judges the sum and applies the optimizer, once. The keeper's device is one like others: what it finds in doubt of
+  // its own is said in `own`, and then nothing else counts.
   struct Once {
     std::string own;
     std::string judged;   // what is doubtful about the sum's numbers

@@ -1,13 +1,14 @@
 #include "train/lies.h"
 
 #include "device/backends.h"
+#include "device/lies.h"
 
 namespace godwit::train {
 
 Result<std::unique_ptr<device::Device>> open_device(const device::DeviceOptions& options, const guard::Pulse& pulse,
                                                     std::unique_ptr<device::Liar>& liar) {
   if (!pulse.faults()) return device::Device::open(options);
-  TRY_ASSIGN(const godwit_backend* backend, device::find_backend(options.backend));
+  TRY_ASSIGN(const godwit_backend* backend, device::find_completed_backend(options.backend));
   liar = std::make_unique<device::Liar>(*backend);
   device::DeviceOptions one_by_one = options;
   one_by_one.profile = true;  // a result is spoilt between its op and the next: one ends before the other begins

@@ -71,6 +71,8 @@ class RollOuts {
   [[nodiscard]] virtual std::int64_t predictions_max() const = 0;  // of prompt and completion together
   [[nodiscard]] virtual std::int64_t record_bytes() const = 0;
   [[nodiscard]] virtual std::unique_ptr<RollOut> roll_out() const = 0;
+  // The programs by which completions to so many prompts at once are written, all that there may be.
+  [[nodiscard]] virtual std::vector<program::Program> programs(std::int64_t prompts) const = 0;
 
   // Copies of the weights that the state carries, by prefix, and of which of them a step's own weights become the copy.
   [[nodiscard]] virtual std::vector<std::string> copies() const = 0;

@@ -10,12 +10,14 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "device/backends.h"
+#include "device/coverage.h"
 #include "guard/crew.h"
 #include "guard/disk_faults.h"
 #include "guard/story.h"
 #include "store/checkpoint.h"
 #include "store/ledger.h"
 #include "store/run_directory.h"
+#include "train/admission.h"
 #include "train/engine.h"
 #include "train/metrics.h"
 #include "train/rl_settings.h"
@@ -27,7 +29,8 @@ namespace godwit::train {
 
 namespace {
 
-constexpr const char* rolled_back = "rollback";  // a verdict of the journal
+constexpr const char* rolled_back = "rollback";  // verdicts of the journal
+constexpr const char* moved = "move";            // workers sit elsewhere from the next step on; the state is as it was
 
 std::string gigabytes(std::int64_t bytes) {
   return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
@@ -70,7 +73,8 @@ class Run {
   // Lines of earlier commits are on the disk, or the disk is known to be behind and the run goes on from memory.
   Result<void> settle();
   void point(guard::Phase phase, std::uint64_t step);  // faults on purpose
-  Result<void> evaluate();                             // the state as it is, whose step has its line in the metrics
+  [[nodiscard]] Result<guard::Placement> place_workers();
+  Result<void> evaluate();  // the state as it is, whose step has its line in the metrics
   Result<void> checkpoint(bool wait);
   Result<RunResult> finish(bool finished);
   [[nodiscard]] bool due(std::int64_t every) const {
@@ -165,7 +169,42 @@ Result<void> Run::open_figures() {
 void Run::point(guard::Phase phase, std::uint64_t step) {
   if (!faults_) return;
   const guard::Point at{guard::Role::supervisor, -1, step, phase, {}, true};
-  disk_faults_->strike(*faults_, faults_->pass(at), at);
+  const std::vector<const guard::Fault*> struck = faults_->pass(at);
+  disk_faults_->strike(*faults_, struck, at);
+  for (const guard::Fault* fault : struck) {
+    if (fault->act != guard::Act::move) continue;
+    const Result<guard::Place> to = guard::parse_place(fault->how);
+    const std::vector<int> workers = fault->at.worker < 0 ? std::vector<int>() : std::vector<int>{fault->at.worker};
+    const Result<void> asked =
+        to.ok() ? guard::write_move_request(directory_.move_request(), guard::make_move_request(*to, workers)) : to.error();
+    faults_->tell(*fault, at, asked.ok() ? "it is asked for" : asked.error().message);
+  }
+}
+
+// Where the record says, if this is the command that made it; and what was asked of a run that one process does alone is refused.
+Result<guard::Placement> Run::place_workers() {
+  const std::vector<guard::Place> here = {{options_.device.backend, options_.device.number}};
+  const std::vector<guard::Place>& asked = options_.places.empty() ? here : options_.places;
+  const int seats = std::max(1, options_.workers);
+  CHECK(asked.size() == 1 || std::ssize(asked) == seats, "{} places for {} workers", asked.size(), seats);
+  TRY_ASSIGN(const auto recorded, guard::read_placement(directory_.placement()));
+  guard::Placement placement = guard::settle(recorded, asked, seats);
+  placement.alone = options_.workers == 0;
+  if (placement.alone) {
+    TRY_ASSIGN(const auto request, guard::read_move_request(directory_.move_request()));
+    if (request) {
+      placement.moves.push_back({.id = request->id,
+                                 .to = request->to,
+                                 .workers = request->workers,
+                                 .why = "one process does everything here (--workers 0): start it with --workers 1 to move it"});
+      log_warning("not moved to {}: {}", request->to.text(), placement.moves.back().why);
+      TRY(remove_tree(directory_.move_request()));
+    }
+  }
+  const Result<void> written = guard::write_placement(directory_.placement(), placement);
+  if (!written.ok() && !(setup_.resumed && written.error().kind == ErrorKind::world)) return written.error();
+  if (!written.ok()) log_warning("where workers sit is not recorded: {}", written.error().message);
+  return placement;
 }
 
 Result<void> Run::settle() {
@@ -206,7 +245,7 @@ Result<void> Run::checkpoint(bool wait) {
 std::uint64_t Run::last_with_batch() const {
   const auto& entries = journal_->entries();
   for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
-    if (entry->step <= step_ && entry->verdict != "skip") return entry->step;
+    if (entry->step <= step_ && entry->verdict != "skip" && entry->verdict != moved) return entry->step;
   }
   return 0;
 }
@@ -282,6 +321,7 @@ Result<void> Run::step() {
     }
   } else {
     TRY(settle());  // while this step was made, the line of the one before has had its time
+    for (const std::string& each : crew_->moves()) journal_->post({step_, digest_, moved, each});
     point(guard::Phase::committing, next.step);
     journal_->post({next.step, next.digest, next.skipped ? "skip" : "commit", next.note});
   }
@@ -387,13 +427,10 @@ Result<void> Run::check_figures() {
 
 Result<RunResult> Run::execute() {
   TRY(device::backend_place(options_.device.backend));  // by name: only those who compute load it
-  // Parts of the samples, one after the other, are what workers compute; how they are cut changes no bit.
-  std::int64_t& pass = setup_.settings.run.micro_batch;
-  pass = std::min(pass, guard::part_samples(setup_.settings.run.batch, options_.workers));
-  device::DeviceOptions device = options_.device;
-  device.verify = setup_.settings.run.verify != "off";
-  task_ = std::make_unique<TrainingTask>(setup_, directory_, device);
+  for (const guard::Place& place : options_.places) TRY(device::backend_place(place.backend));
+  task_ = make_task(setup_, directory_, options_.device, options_.workers);
   TRY(check_figures());  // before anything is allocated
+  if (!options_.dry_run) TRY(check_admission(*task_, options_));
   if (options_.dry_run) {
     // What the backend holds beside the plan is known once programs are prepared; none of it is touched.
     TRY_ASSIGN(auto opened, device::Device::open(options_.device));
@@ -405,6 +442,9 @@ Result<RunResult> Run::execute() {
     RunResult result;
     result.figures = figures_;
     result.plan = plan_table(setup_, task_->programs(), figures_);
+    device::Coverage coverage;
+    for (const device::Executable* executable : engine.executables()) coverage.add(*opened, executable->program());
+    result.plan += fmt::format("device      {} does {}\n", opened->name(), coverage.text());
     return result;
   }
   guard::CrewOptions crew;
@@ -429,8 +469,15 @@ Result<RunResult> Run::execute() {
     TRY_ASSIGN(faults_, guard::Faults::create(std::move(story.faults), directory_.faults().string()));
   }
   crew.faults = faults_;
-  crew_ = options_.workers == 0 ? guard::make_alone(*task_, crew) : guard::make_supervisor(*task_, crew);
+  for (const std::string& spare : setup_.config.texts("guard", "spare")) {
+    TRY_ASSIGN(guard::Place place, guard::parse_place(spare));
+    crew.spares.push_back(std::move(place));
+  }
+  crew.placement_record = directory_.placement();
+  crew.move_request = directory_.move_request();
   if (!setup_.resumed) TRY(write_record(setup_, directory_));
+  TRY_ASSIGN(crew.placement, place_workers());
+  crew_ = options_.workers == 0 ? guard::make_alone(*task_, crew) : guard::make_supervisor(*task_, crew);
   TRY(open_log_file(directory_.log()));
   TRY(begin());
   say(fmt::format("{}: {} parameters ({} active), {}; {} from step {} to {}, {}", directory_.root.string(), setup_.model->parameter_count(),

@@ -15,6 +15,7 @@
 #include "base/config.h"
 #include "base/digest.h"
 #include "device/device.h"
+#include "guard/placement.h"
 #include "train/programs.h"
 #include "train/roll_out.h"
 
@@ -40,9 +41,10 @@ struct RunOptions {
   std::filesystem::path directory;
   std::vector<std::string> sets;  // --set section.key=value
   device::DeviceOptions device;
-  int workers = 1;               // processes that compute; 0: this process does everything
-  OpenRollOuts open_roll_outs;   // for a config with [rl], no other is taken then; empty: such a config is refused
-  std::filesystem::path faults;  // a story whose faults strike this run; empty: none
+  int workers = 1;                   // processes that compute; 0: this process does everything
+  std::vector<guard::Place> places;  // where they sit: one for all, or one for each; empty: where `device` says
+  OpenRollOuts open_roll_outs;       // for a config with [rl], no other is taken then; empty: such a config is refused
+  std::filesystem::path faults;      // a story whose faults strike this run; empty: none
   bool dry_run = false;
   std::function<void(const Progress&)> progress;     // after each committed step; may be empty
   std::function<void(double share)> tokenizing;      // while text becomes tokens; may be empty

@@ -66,8 +66,8 @@ Result<std::optional<Scores>> read_scores(const std::filesystem::path& directory
   const std::string told = end == std::string::npos ? "" : text.substr(end + 1);
   const Digest digest = sha256(as_bytes(line));
   if (told != hex(digest) + "\n") {
-    return differs_error("{} is not what was written: its first line has SHA-256 {}, its second says {}: put it back as it was", path.string(),
-                         hex(digest), told.empty() ? "nothing" : told.substr(0, told.find('\n')));
+    return differs_error("{} is not what was written: its first line has SHA-256 {}, its second says {}: put it back as it was",
+                         path.string(), hex(digest), told.empty() ? "nothing" : told.substr(0, told.find('\n')));
   }
   const auto json = parse_json(line, path.string());
   std::optional<Scores> scores = json.ok() ? parse_scores(*json) : std::nullopt;

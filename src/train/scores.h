@@ -1,9 +1,9 @@
 // Scores from outside: what becomes of them before a step may use them.
 //
-// RUN/rewards/STEP.json is two lines. The first is an object: "step", the step (the first is 1) whose completions they are of; "completions", for
-// each prompt the SHA-256 of its completions; "scores", for each prompt a list of numbers, one for each completion. The second line is the
-// first one's SHA-256, which the journal's line of every step that was made with it names too. A file is never written over while a
-// committed step counts on it.
+// RUN/rewards/STEP.json is two lines. The first is an object: "step", the step (the first is 1) whose completions they are of;
+// "completions", for each prompt the SHA-256 of its completions; "scores", for each prompt a list of numbers, one for each completion. The
+// second line is the first one's SHA-256, which the journal's line of every step that was made with it names too. A file is never written
+// over while a committed step counts on it.
 #pragma once
 
 #include <filesystem>

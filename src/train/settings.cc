@@ -218,6 +218,23 @@ std::vector<ConfigKey> config_keys() {
        .minimum = 0,
        .maximum = 1e9,
        .description = "With `inline`, one proposal in so many is made on a second device as well and compared by bits; 0: none."},
+      {.section = "guard",
+       .key = "admit",
+       .type = T::text,
+       .fallback = "qualified",
+       .may_change = true,
+       .choices = {"qualified", "any"},
+       .description =
+           "Which devices of backends loaded at run time may compute: `qualified` by `godwit qualify` for this run's programs, with the "
+           "driver they have now; or `any`."},
+      {.section = "guard",
+       .key = "spare",
+       .type = T::texts,
+       .fallback = Json::array(),
+       .may_change = true,
+       .description =
+           "Backends (`BACKEND` or `BACKEND:DEVICE`), tried in turn, to which workers are moved once no device of theirs can be had "
+           "or believed in; without, the trusted CPU goes on alone."},
   };
 }
 
@@ -263,6 +280,7 @@ Result<Settings> read_settings(const Config& config) {
   s.run.recompute = config.boolean("run", "recompute");
   s.run.verify = config.text("guard", "verify");
   const std::int64_t replay = config.integer("guard", "replay");
+  s.run.admits_any = config.text("guard", "admit") == "any";
   s.run.replay_share = replay == 0 ? 0 : 1.0 / static_cast<double>(replay);
   if (trains_by_roll_outs(config)) {
     s.run.batch = config.integer("rl", "prompts");

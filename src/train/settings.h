@@ -35,6 +35,7 @@ struct RunSettings {
   bool recompute = false;
   std::string verify = "inline";  // [guard]
   double replay_share = 1.0 / 32;
+  bool admits_any = false;       // devices that nobody has qualified
   std::int64_t batch = 8;        // samples per step
   std::int64_t micro_batch = 0;  // samples per pass: a power of two, or the whole batch
 };

@@ -161,8 +161,7 @@ Result<void> check_kind_of_data(const Config& config) {
 }
 
 Result<std::unique_ptr<data::Dataset>> open_data(const Config& config, const Setup& setup, const store::RunDirectory& run,
-                                                 const std::function<void(double)>& tokenizing,
-                                                 const std::function<bool()>& interrupted) {
+                                                 const std::function<void(double)>& tokenizing, const std::function<bool()>& interrupted) {
   data::DatasetOptions options = dataset_options(setup, run);
   options.progress = tokenizing;
   options.interrupted = interrupted;
@@ -293,9 +292,9 @@ Result<Setup> make_setup(Config config, const store::RunDirectory& run, const st
   }
 
   if (trains_by_roll_outs(config)) {
-    if (!open_roll_outs) return input_error("{}: this is a config of reinforcement learning: godwit rl takes it", config.origin("rl", "task"));
-    TRY_ASSIGN(OpenedRollOuts opened,
-               open_roll_outs(config, setup.settings, *setup.model, setup.tokenizer ? &*setup.tokenizer : nullptr));
+    if (!open_roll_outs)
+      return input_error("{}: this is a config of reinforcement learning: godwit rl takes it", config.origin("rl", "task"));
+    TRY_ASSIGN(OpenedRollOuts opened, open_roll_outs(config, setup.settings, *setup.model, setup.tokenizer ? &*setup.tokenizer : nullptr));
     setup.dataset = std::move(opened.prompts);
     setup.roll_outs = std::move(opened.roll_outs);
   } else {

@@ -24,8 +24,8 @@ struct Setup {
   std::optional<store::ModelSource> init;  // weights to start from; a fresh run with [model] init only
   std::unique_ptr<data::Dataset> dataset;
   std::shared_ptr<const RollOuts> roll_outs;  // with [rl]: the dataset gives prompts; null without
-  bool resumed = false;           // the directory held this run already
-  std::int64_t steps_before = 0;  // `steps` as the directory had it, when resumed
+  bool resumed = false;                       // the directory held this run already
+  std::int64_t steps_before = 0;              // `steps` as the directory had it, when resumed
 
   // Most predictions of a sample that programs compute.
   [[nodiscard]] std::int64_t predictions_max() const { return roll_outs ? roll_outs->predictions_max() : dataset->predictions_max(); }

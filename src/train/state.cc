@@ -84,11 +84,10 @@ State::State(const model::Model& model, const StateLayout& layout, device::Buffe
 }
 
 Result<std::unique_ptr<State>> State::create(device::Device& device, const model::Model& model, std::size_t cursor_length,
-                                               const std::vector<std::string>& copies) {
+                                             const std::vector<std::string>& copies) {
   const StateLayout layout(model, cursor_length, copies);
-  TRY_ASSIGN(device::Buffer buffer, device.allocate(layout.bytes()));
+  TRY_ASSIGN(device::Buffer buffer, device.allocate_shared(layout.bytes()));
   std::byte* base = buffer.host();
-  if (base == nullptr) return world_error("device {}: the state of a run must lie in memory the host can address", device.name());
   std::memset(base, 0, static_cast<std::size_t>(layout.bytes()));
   return std::unique_ptr<State>(new State(model, layout, std::move(buffer), base));
 }

@@ -1,6 +1,5 @@
 #include "train/task.h"
 
-#include "device/backends.h"
 #include "train/area.h"
 #include "train/keeper.h"
 #include "train/worker.h"
@@ -40,15 +39,17 @@ std::unique_ptr<guard::KeeperTask> TrainingTask::keeper(int threads) {
   return std::make_unique<TrainingKeeper>(*this, threads);
 }
 
-std::unique_ptr<guard::WorkerTask> TrainingTask::worker(int, int threads, bool trusted) {
-  device::DeviceOptions options = device_;
-  options.threads = threads;
-  if (trusted) options.backend = "cpu";
-  return std::make_unique<TrainingWorker>(*this, options);
+std::unique_ptr<guard::WorkerTask> TrainingTask::worker(const guard::Place& place, int threads) {
+  return std::make_unique<TrainingWorker>(*this, device(place, threads));
 }
 
-bool TrainingTask::loads_driver(bool trusted) const {
-  return !trusted && device::brings_driver(device_.backend);
+device::DeviceOptions TrainingTask::device(const guard::Place& place, int threads) const {
+  device::DeviceOptions options = device_;
+  options.backend = place.backend;
+  options.number = place.device;
+  options.threads = threads;
+  if (place.backend != device_.backend) options.isa.clear();
+  return options;
 }
 
 }  // namespace godwit::train

@@ -4,6 +4,9 @@
 #include <limits>
 
 #include "base/clock.h"
+#include "device/backends.h"
+#include "device/coverage.h"
+#include "train/admission.h"
 #include "train/area.h"
 #include "train/lies.h"
 
@@ -14,10 +17,14 @@ using guard::Phase;
 TrainingWorker::TrainingWorker(const TrainingTask& task, const device::DeviceOptions& options)
     : task_(task), options_(options), proposer_(task.programs()) {}
 
-Result<void> TrainingWorker::prepare(const guard::Memory& memory, int worker, guard::Pulse& pulse) {
+Result<void> TrainingWorker::prepare(const guard::Memory& memory, int slots, guard::Pulse& pulse) {
   memory_ = memory;
   pulse_ = &pulse;
   pulse.enter(Phase::preparing, 0);
+  if (device::brings_driver(options_.backend)) {
+    TRY_ASSIGN(identity_, guard::identify_here(options_));
+    TRY(check_own_admission(task_, *identity_));
+  }
   TRY_ASSIGN(device_, open_device(options_, pulse, liar_));
   std::vector<State*> states;
   for (std::byte* base : memory.states) {
@@ -25,7 +32,7 @@ Result<void> TrainingWorker::prepare(const guard::Memory& memory, int worker, gu
     states_.push_back(std::move(state));
     states.push_back(states_.back().get());
   }
-  for (std::byte* slot : memory.slots[static_cast<std::size_t>(worker)]) {
+  for (std::byte* slot : memory.slots[static_cast<std::size_t>(slots)]) {
     TRY_ASSIGN(device::Buffer buffer, device_->wrap(slot, task_.sizes().slot_bytes));
     slots_.push_back(std::move(buffer));
   }
@@ -39,6 +46,12 @@ Result<void> TrainingWorker::prepare(const guard::Memory& memory, int worker, gu
   }
   watch();
   return {};
+}
+
+std::string TrainingWorker::coverage() const {
+  device::Coverage coverage;
+  for (const device::Executable* executable : executables()) coverage.add(*device_, executable->program());
+  return coverage.ops_elsewhere + std::ssize(coverage.by_parts) > 0 ? coverage.text() : "";
 }
 
 void TrainingWorker::watch() {
@@ -130,6 +143,21 @@ Result<guard::WorkerTask::Evaluated> TrainingWorker::evaluate(const guard::Order
   TRY_ASSIGN(const device::Device::Evidence evidence, proposer_.evidence());
   evaluated.finding_count = evidence.count;
   return evaluated;
+}
+
+Result<Digest> TrainingWorker::read_back(const guard::Order& order) {
+  const std::vector<const guard::Fault*> faults = pulse_->enter(Phase::comparing, order.step);
+  const State& state = *states_[order.state];
+  if (!read_back_) {
+    read_back_.emplace();
+    TRY(read_back_->prepare(*device_, state));
+  }
+  for (const guard::Fault* fault : faults) {
+    if (fault->act != guard::Act::flip_copy) continue;
+    pulse_->tell(*fault, "bit 6 of a byte of the first tensor");
+    read_back_->spoil_next(fault->seed);
+  }
+  return read_back_->digest(state, options_.threads, [this] { pulse_->beat(); });
 }
 
 void TrainingWorker::spoil(const std::vector<const guard::Fault*>& faults) {

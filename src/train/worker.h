@@ -6,6 +6,7 @@
 #include "device/liar.h"
 #include "train/area.h"
 #include "train/gradient.h"
+#include "train/read_back.h"
 #include "train/task.h"
 
 namespace godwit::train {
@@ -14,10 +15,14 @@ class TrainingWorker : public guard::WorkerTask {
  public:
   TrainingWorker(const TrainingTask& task, const device::DeviceOptions& options);
 
-  [[nodiscard]] Result<void> prepare(const guard::Memory& memory, int worker, guard::Pulse& pulse) override;
+  [[nodiscard]] Result<void> prepare(const guard::Memory& memory, int slots, guard::Pulse& pulse) override;
   [[nodiscard]] Result<guard::Answer> propose(const guard::Order& order, const std::function<bool()>& interrupted) override;
   [[nodiscard]] Result<Evaluated> evaluate(const guard::Order& order) override;
+  [[nodiscard]] Result<Digest> read_back(const guard::Order& order) override;
   [[nodiscard]] std::string device_name() const override { return device_->name(); }
+  [[nodiscard]] bool lost() const override { return device_->lost(); }
+  [[nodiscard]] std::string coverage() const override;
+  [[nodiscard]] std::optional<guard::DeviceIdentity> identity() const override { return identity_; }
   [[nodiscard]] std::vector<const device::Executable*> executables() const override;
 
  private:
@@ -33,12 +38,14 @@ class TrainingWorker : public guard::WorkerTask {
   guard::Memory memory_;
   guard::Pulse* pulse_ = nullptr;
   std::unique_ptr<device::Liar> liar_;  // where faults are ordered
+  std::optional<guard::DeviceIdentity> identity_;
   std::unique_ptr<device::Device> device_;
   std::vector<std::unique_ptr<State>> states_;
   std::vector<device::Buffer> slots_;
   Proposer proposer_;
+  std::optional<ReadBack> read_back_;  // where it was asked for
   std::unique_ptr<RollOut> roll_out_;  // where the model writes its own samples
-  bool used_ = false;  // a state has been followed
+  bool used_ = false;                  // a state has been followed
   const program::Program* running_ = nullptr;
   std::uint64_t step_ = 0;
   const guard::Fault* poison_ = nullptr;

@@ -3,9 +3,11 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import subprocess
 import tempfile
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 GODWIT = os.environ.get("GODWIT", "build/release/godwit")
 
 CONFIG = """
@@ -50,12 +52,15 @@ class Scratch:
     def __init__(self):
         self.holder = tempfile.TemporaryDirectory(prefix="godwit-test-")
         self.path = pathlib.Path(self.holder.name)
+        os.environ["GODWIT_STATE_DIR"] = str(self.path / "state")  # what is noted of devices is the tests' own
         self.text = self.path / "text.txt"
         self.text.write_text(words(6000))
 
-    def config(self, name="config.toml", steps=40, dtype="f32", preset="nano", optimizer="", model=""):
+    def config(self, name="config.toml", steps=40, dtype="f32", preset="nano", optimizer="", model="", any_device=False):
+        """`any_device`: the run takes devices that were never qualified, too."""
         path = self.path / name
-        path.write_text(CONFIG.format(text=self.text, steps=steps, dtype=dtype, preset=preset, optimizer=optimizer, model=model))
+        text = CONFIG.format(text=self.text, steps=steps, dtype=dtype, preset=preset, optimizer=optimizer, model=model)
+        path.write_text(text + ('[guard]\nadmit = "any"\n' if any_device else ""))
         return path
 
 
@@ -72,6 +77,22 @@ def train(config, directory, *args, expect=0, **kwargs):
 
 def digest(model):
     return run("digest", model)[0].strip()
+
+
+def build_backend(directory, name, source):
+    """Builds a backend of one C file outside the tree, with the installed header alone; gives the environment in which it is found."""
+    include, library = directory / "include" / "godwit", directory / f"libgodwit_backend_{name}.so"
+    include.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "include/godwit/backend.h", include)
+    subprocess.run(["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-I", include.parent, ROOT / source,
+                    "-o", library], check=True)
+    return {**os.environ, "GODWIT_BACKEND_PATH": str(directory)}
+
+
+def assert_undisturbed(directory):
+    """Every step was made by whoever was to make it: nothing was made again, nor by the trusted CPU in a device's stead."""
+    log = (pathlib.Path(directory) / "log.txt").read_text()
+    assert "replay" not in log and "quarantined" not in log, log
 
 
 def status(directory):

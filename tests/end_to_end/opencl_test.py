@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 """A run could become another one on OpenCL, a step computed there could not be audited by the CPU, or an answer could depend on who gives it."""
-from common import Scratch, digest, run, train
+from common import Scratch, assert_undisturbed, digest, run, train
 
 
 def main():
     scratch = Scratch()
     steps = 6
+    any_device = ["--set", "guard.admit=any"]  # who may compute is admission_test.py's
     for dtype in ("f32", "bf16"):
         config = scratch.config(f"{dtype}.toml", steps=steps, dtype=dtype)
         ends = {}
         for backend in ("cpu", "opencl"):
             directory = scratch.path / f"{dtype}-{backend}"
-            train(config, directory, "--backend", backend)
+            train(config, directory, "--backend", backend, *any_device)
+            assert_undisturbed(directory)
             ends[backend] = directory
         assert digest(ends["cpu"]) == digest(ends["opencl"]), f"{dtype}: another run on OpenCL"
         run("audit", ends["opencl"], "--step", steps)
@@ -19,7 +21,7 @@ def main():
 
         # Begun on one, gone on with on the other.
         moved = scratch.path / f"{dtype}-moved"
-        train(config, moved, "--backend", "opencl", "--set", "run.steps=3", "--set", f"optimizer.schedule_steps={steps}")
+        train(config, moved, "--backend", "opencl", "--set", "run.steps=3", *any_device, "--set", f"optimizer.schedule_steps={steps}")
         train(config, moved, "--backend", "cpu", "--set", f"optimizer.schedule_steps={steps}")
         assert digest(moved) == digest(ends["cpu"]), f"{dtype}: gone on with on the CPU, it is another run"
 

@@ -142,6 +142,7 @@ class Given : public train::RollOut, public train::RollOuts {
   std::int64_t group() const override { return static_cast<std::int64_t>(golden_.groups[0].completions.size()); }
   std::int64_t predictions_max() const override { return 18; }
   std::int64_t record_bytes() const override { return 1; }
+  std::vector<program::Program> programs(std::int64_t) const override { return {}; }
   std::unique_ptr<train::RollOut> roll_out() const override { return nullptr; }
   std::vector<std::string> copies() const override { return {}; }
   bool copies_at(const std::string&, std::uint64_t) const override { return false; }

@@ -31,6 +31,7 @@ LIBRARIES = [
     (r"spdlog/", r"src/base/log\.(h|cc)"),
     (r"(xxhash|xxh)|openssl/", r"src/base/digest(_test)?\.(h|cc)"),
     (r"pcre2", r"src/text/.*"),
+    (r"sqlite3\.h", r"src/guard/trust_database\.cc"),
     (r"boost/", r"src/serve/(loop|http_server)\.cc"),
     (r"dlfcn\.h", r"src/device/.*"),
 ]
@@ -150,6 +151,8 @@ CASES = [
     ("src/store/o.cc", "#include <openssl/evp.h>\n", "may include openssl/evp.h"),
     ("src/data/p.cc", "#include <pcre2.h>\n", "may include pcre2.h"),
     ("src/text/regex.cc", "#include <pcre2.h>\n", None),
+    ("src/guard/trust.cc", "#include <sqlite3.h>\n", "may include sqlite3.h"),
+    ("src/guard/trust_database.cc", "#include <sqlite3.h>\n", None),
     ("src/serve/http_server.cc", "#include <boost/asio/ssl.hpp>\n", None),
     ("src/serve/service.cc", "#include <boost/asio/ssl.hpp>\n", "may include boost/asio/ssl.hpp"),
     ("src/data/long.cc", "\n" * 700, "701 lines"),

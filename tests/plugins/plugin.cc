@@ -26,6 +26,12 @@ godwit_status device_describe(int32_t, godwit_device_info* info, godwit_error*) 
   return GODWIT_OK;
 }
 
+godwit_status open_nothing(int32_t, const godwit_option*, int32_t, godwit_device**, godwit_error* error) {
+  error->status = GODWIT_UNSUPPORTED;
+  std::snprintf(error->message, sizeof error->message, "it is for being listed");
+  return GODWIT_UNSUPPORTED;
+}
+
 }  // namespace
 
 extern "C" const godwit_backend* godwit_backend_entry(void) {
@@ -37,6 +43,7 @@ extern "C" const godwit_backend* godwit_backend_entry(void) {
   table.name = PLUGIN_NAME;
   table.device_count = device_count;
   table.device_describe = device_describe;
+  table.open = open_nothing;
   if (PLUGIN_IS_OLD) std::memset(static_cast<void*>(&table.op_time), 0xDE, sizeof table.op_time);
   return &table;
 }

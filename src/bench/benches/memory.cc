@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "bench/bench.h"
 #include "bench/decode_job.h"
-#include "bench/temporary_directory.h"
+#include "base/temporary_directory.h"
 #include "bench/training_job.h"
 #include "infer/weights.h"
 #include "model/family.h"

@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "bench/bench.h"
 #include "bench/storm_agent.h"
-#include "bench/temporary_directory.h"
+#include "base/temporary_directory.h"
 #include "bench/training_job.h"
 #include "guard/chaos.h"
 #include "store/journal.h"

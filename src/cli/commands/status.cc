@@ -25,16 +25,60 @@ double number_or_zero(const Json& object, std::string_view key) {
   return found != nullptr && found->is_number() ? found->get<double>() : 0;
 }
 
+// "opencl:1 since step 17, opencl (…)"
+std::string where_text(const Json& worker) {
+  const std::string place = text_or(worker, "place", ""), device = text_or(worker, "device", "");
+  const double since = number_or_zero(worker, "since");
+  std::string text = place;
+  if (since > 0) text += fmt::format(" since step {}", since);
+  return device.empty() ? text : fmt::format("{}, {}", text, device);
+}
+
+std::string worker_numbers(const Json& move) {
+  const Json* workers = move.find("workers");
+  std::vector<std::string> numbers;
+  for (std::size_t i = 0; workers != nullptr && workers->is_array() && i < workers->size(); ++i) {
+    if ((*workers)[i].is_number()) numbers.push_back(fmt::format("{}", (*workers)[i].get<int>()));
+  }
+  return fmt::format("worker{} {}", numbers.size() == 1 ? "" : "s", fmt::join(numbers, ", "));
+}
+
+// The move under way, and how the latest ones ended.
+std::string moves_text(const Json& s) {
+  std::string text;
+  if (const Json* move = s.find("move"); move != nullptr && move->is_object()) {
+    text += fmt::format("moving {} to {}: {} for {:.1f} s\n", worker_numbers(*move), text_or(*move, "to", "?"),
+                        text_or(*move, "stage", "?"), number_or_zero(*move, "seconds"));
+  }
+  const Json* ended = s.find("ended_moves");
+  if (ended == nullptr || !ended->is_array() || ended->empty()) return text;
+  constexpr std::size_t shown = 5;
+  text += "last moves\n";
+  for (std::size_t i = ended->size() - std::min(shown, ended->size()); i < ended->size(); ++i) {
+    const Json& each = (*ended)[i];
+    const Json* to = each.find("to");
+    const std::string where = to == nullptr ? "?" : fmt::format("{}:{}", text_or(*to, "backend", "?"), number_or_zero(*to, "device"));
+    const Json* moved = each.find("moved");
+    if (moved != nullptr && *moved == Json(true)) {
+      text += fmt::format("  {} to {} from step {} on, the run stood still for {:.3f} s\n", worker_numbers(each), where,
+                          number_or_zero(each, "step"), number_or_zero(each, "pause_s"));
+    } else {
+      text += fmt::format("  {} not to {}: {}\n", worker_numbers(each), where, text_or(each, "why", ""));
+    }
+  }
+  return text;
+}
+
 // Workers, what went wrong and what it took to go on.
 std::string guard_text(const Json& s) {
   std::string text;
   if (s["workers"].is_array() && !s["workers"].empty()) {
-    text += fmt::format("{:<8}{:<12}{:>9}{:>10}{:>10}  {}\n", "worker", "state", "process", "samples", "CPU s", "device");
+    text += fmt::format("{:<8}{:<12}{:>9}{:>10}{:>10}  {}\n", "worker", "state", "process", "samples", "CPU s", "where");
     for (const Json& worker : s["workers"]) {
       const double pid = number_or_zero(worker, "pid");
       text += fmt::format("{:<8}{:<12}{:>9}{:>10}{:>10.1f}  {}\n", number_or_zero(worker, "number"), text_or(worker, "state", "?"),
                           pid > 0 ? fmt::format("{}", pid) : "", number_or_zero(worker, "samples"), number_or_zero(worker, "cpu_s"),
-                          text_or(worker, "device", ""));
+                          where_text(worker));
       const std::string why = text_or(worker, "quarantined_because", text_or(worker, "trouble", ""));
       if (!why.empty()) text += fmt::format("        {}\n", why);
       const Json* unconfined = worker.find("unconfined");
@@ -49,6 +93,7 @@ std::string guard_text(const Json& s) {
                     number_or_zero(s, "faults"), number_or_zero(s, "respawns"), number_or_zero(s, "replays"), number_or_zero(s, "findings"),
                     number_or_zero(s, "rollbacks"), number_or_zero(s, "quarantined"), number_or_zero(s, "skipped"));
   }
+  text += moves_text(s);
   if (s.contains("goodput")) text += fmt::format("goodput {:.1f} %\n", 100 * number_or_zero(s, "goodput"));
   if (const std::string rung = text_or(s, "rung", ""); !rung.empty()) text += fmt::format("now on the ladder: {}\n", rung);
   if (const std::string waiting = text_or(s, "waiting_for", ""); !waiting.empty()) text += fmt::format("waiting: {}\n", waiting);

@@ -45,6 +45,10 @@ const Op embedding{
         [](const Instance& i) { return Cost{.flops = 0, .bytes = 2.0 * static_cast<double>(i.out("y").bytes() + i.in("ids").bytes())}; },
     .reference = embedding_reference<float>,
     .reference64 = embedding_reference<double>,
+    .parts =
+        [](Parts& p) {
+          p.set("y", p.builder().emit1("gather_rows", {p.in("table"), p.in("ids")}));
+        },
     .fill =
         [](Fill& f) {
           f.reals("table");

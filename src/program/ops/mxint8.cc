@@ -12,6 +12,7 @@
 
 #include "program/op_words.h"
 #include "program/ops/cost_rules.h"
+#include "program/program.h"
 #include "program/reference.h"
 
 namespace godwit::program {
@@ -66,6 +67,12 @@ const Op mxint8{
     .cost = [](const Instance& i) { return Cost{.flops = 0, .bytes = traffic(i)}; },
     .reference = mxint8_reference<float>,
     .reference64 = mxint8_reference<double>,
+    .parts =
+        [](Parts& p) {
+          if (p.instance().integer("to") == 0) return;
+          const TensorId held = p.builder().emit1("mxint8", {p.in("x")}, {{"to", std::int64_t{0}}});
+          p.set("y", p.builder().cast(held, Dtype::bf16));
+        },
     .examples =
         [] {
           std::vector<Example> examples;

@@ -1,4 +1,4 @@
-#include "bench/temporary_directory.h"
+#include "base/temporary_directory.h"
 
 #include <stdlib.h>
 
@@ -6,11 +6,11 @@
 #include <cstring>
 #include <string>
 
-namespace godwit::bench {
+namespace godwit {
 
 Result<TemporaryDirectory> TemporaryDirectory::create() {
   std::error_code error;
-  std::string pattern = (std::filesystem::temp_directory_path(error) / "godwit-bench-XXXXXX").string();
+  std::string pattern = (std::filesystem::temp_directory_path(error) / "godwit-XXXXXX").string();
   if (error) return world_error("there is no directory for temporary files: {}; set TMPDIR", error.message());
   if (::mkdtemp(pattern.data()) == nullptr) return world_error("{} cannot be made: {}; set TMPDIR", pattern, std::strerror(errno));
   return TemporaryDirectory(pattern);
@@ -23,4 +23,4 @@ TemporaryDirectory::~TemporaryDirectory() {
   if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
 }
 
-}  // namespace godwit::bench
+}  // namespace godwit

@@ -1,4 +1,4 @@
-// A directory for a bench's files, removed with the object.
+// A directory for files that nobody needs later, removed with the object.
 #pragma once
 
 #include <filesystem>
@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-namespace godwit::bench {
+namespace godwit {
 
 class TemporaryDirectory {
  public:
@@ -27,4 +27,4 @@ class TemporaryDirectory {
   std::filesystem::path path_;  // empty: moved from
 };
 
-}  // namespace godwit::bench
+}  // namespace godwit

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-namespace godwit::bench {
+namespace godwit::device {
 
 struct Ceilings {
   int threads = 1;
@@ -20,4 +20,4 @@ struct Ceilings {
 // away.
 [[nodiscard]] Ceilings measure_ceilings(int threads);
 
-}  // namespace godwit::bench
+}  // namespace godwit::device

@@ -1,4 +1,4 @@
-#include "bench/ceilings.h"
+#include "device/ceilings.h"
 
 #include <sys/mman.h>
 #include <time.h>
@@ -22,7 +22,7 @@
 #include <immintrin.h>
 #endif
 
-namespace godwit::bench {
+namespace godwit::device {
 
 namespace {
 
@@ -239,4 +239,4 @@ Ceilings measure_ceilings(int threads) {
   return ceilings;
 }
 
-}  // namespace godwit::bench
+}  // namespace godwit::device
