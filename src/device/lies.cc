@@ -114,7 +114,10 @@ class Deceiver {
     for (std::size_t which = 0; which < run.outputs(); ++which) {
       std::vector<std::byte> bytes = run.read(which);
       std::vector<std::byte>& kept = kept_[{run.prepared, run.index, which}];
-      if (now && deceit_.what == Deceit::What::crash) ::raise(SIGSEGV);
+      if (now && deceit_.what == Deceit::What::crash) {
+        ::signal(SIGSEGV, SIG_DFL);  // no sanitizer looks at it first
+        ::raise(SIGSEGV);
+      }
       while (now && deceit_.what == Deceit::What::hang) ::pause();
       if (deceit_.what == Deceit::What::stale) {
         if (now && kept.size() == bytes.size()) run.write(which, kept);

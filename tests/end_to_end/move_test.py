@@ -94,6 +94,10 @@ class Live:
     def ended(self):
         return read(self.directory / "placement.json").get("moves", [])
 
+    def last(self):
+        """The id of the move that ended last."""
+        return (self.ended() or [{"id": None}])[-1]["id"]
+
     def worker(self, number=0):
         return next(w for w in self.guard()["workers"] if w["number"] == number)
 
@@ -138,9 +142,11 @@ def strike(live, command, victim, stage, known):
 
     def there():
         guard = live.guard()
-        if len(live.ended()) > known:
+        if live.last() != known:
             return "moved", guard
         now = guard.get("move", {}).get("stage")
+        if victim == "candidate" and now and guard["move"]["candidates"][0]["pid"] is None:
+            return None  # it has no process yet
         return (now, guard) if now and STAGES.index(now) >= reached else None
 
     hit, guard = until(stage, there)
@@ -159,7 +165,7 @@ def strike(live, command, victim, stage, known):
 
 
 def one_move(live, to, victim, stage, hits, figures):
-    known = len(live.ended())
+    known = live.last()
     before = live.worker()["place"]
     command = ask(live.directory, to)
     hit = None if victim == "nobody" else strike(live, command, victim, stage, known)
@@ -168,8 +174,8 @@ def one_move(live, to, victim, stage, hits, figures):
     if victim == "supervisor":
         live.begin()
     out, err = command.communicate(timeout=PATIENCE)
-    until("ended", lambda: len(live.ended()) > known)
-    end = live.ended()[known]
+    until("ended", lambda: live.last() != known)
+    end = live.ended()[-1]
     said = json.loads(out) if out else {}
     died = victim == "candidate" and hit not in (None, "moved")
     if died and not end["moved"]:
@@ -183,7 +189,7 @@ def one_move(live, to, victim, stage, hits, figures):
             assert command.returncode == 0 and said["outcome"] == "moved", (victim, hit, command.returncode, out, err)
     now = to if end["moved"] else before
     until(f"on {now}", lambda: live.worker()["place"] == now)
-    assert not (live.directory / "move.json").exists()
+    until("the request taken away", lambda: not (live.directory / "move.json").exists())
     live.goes_on()
     moved = [m for m in live.guard()["ended_moves"] if m["id"] == end["id"]]
     figures[end["moved"]].append(moved[0]["pause_s"] if moved else end["pause_s"])

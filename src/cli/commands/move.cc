@@ -113,19 +113,20 @@ Outcome outcome_of(const guard::EndedMove& move, const store::RunDirectory& run)
   return outcome;
 }
 
-// Until the record says how it ended, or nobody is there to do it.
+// Until the record says how it ended and the request is taken away, so that the next one may be written; or nobody is there to do it.
 Result<Outcome> follow(const Options& options, const store::RunDirectory& run, const guard::MoveRequest& request) {
   Progress progress(options.quiet, 0);
   std::string stage;
   double alone_since = 0;
   while (true) {
+    const auto there = guard::read_move_request(run.move_request());
+    TRY_ASSIGN(const auto holder, LockFile::holder(run.lock()));
     TRY_ASSIGN(const auto placement, guard::read_placement(run.placement()));
-    if (placement) {
+    if (placement && (!holder || (there.ok() && !*there))) {
       for (const guard::EndedMove& move : placement->moves) {
         if (move.id == request.id) return outcome_of(move, run);
       }
     }
-    TRY_ASSIGN(const auto holder, LockFile::holder(run.lock()));
     if (holder) {
       alone_since = 0;
     } else if (alone_since == 0) {
@@ -133,7 +134,6 @@ Result<Outcome> follow(const Options& options, const store::RunDirectory& run, c
     } else if (monotonic_seconds() - alone_since > new_supervisor_s) {
       return recorded(options, request);
     }
-    const auto there = guard::read_move_request(run.move_request());
     if (there.ok() && *there && (*there)->id != request.id)
       return world_error("another request has taken this one's place: to {}", (*there)->to.text());
     const Json json = told(run);
