@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 
 #include "base/log.h"
 #include "device/backends.h"
@@ -20,12 +21,13 @@ std::string quoted(const std::string& word) {
   return text + "'";
 }
 
-// The command that would qualify the device for this run.
-std::string qualify_line(const guard::DeviceIdentity& device, const RunOptions& options) {
-  std::string line = fmt::format("godwit qualify {} --backend {}", quoted(options.config.string()), device.option());
+// The command that would qualify the device for a run of this config.
+std::string qualify_line(const guard::DeviceIdentity& device, const std::filesystem::path& config, int workers,
+                         std::span<const std::string> sets) {
+  std::string line = fmt::format("godwit qualify {} --backend {}", quoted(config.string()), device.option());
   if (!device.isa.empty()) line += " --isa " + device.isa;
-  if (options.workers != 1) line += fmt::format(" --workers {}", options.workers);
-  for (const std::string& set : options.sets) line += " --set " + quoted(set);
+  if (workers != 1) line += fmt::format(" --workers {}", workers);
+  for (const std::string& set : sets) line += " --set " + quoted(set);
   return line;
 }
 
@@ -53,7 +55,7 @@ Result<void> check_admission(TrainingTask& task, const RunOptions& options) {
     TRY_ASSIGN(const guard::Admission admission, admission_of(task, *device, options.workers));
     if (!admission.admitted) {
       return input_error("{} may not compute this run: {}. Qualify it: {}; or take it as it is: --set guard.admit=any", device->text(),
-                         admission.why, qualify_line(*device, options));
+                         admission.why, qualify_line(*device, options.config, options.workers, options.sets));
     }
     log_info("{}: {}", device->text(), admission.why);
   }
@@ -62,9 +64,11 @@ Result<void> check_admission(TrainingTask& task, const RunOptions& options) {
 
 Result<void> check_own_admission(const TrainingTask& task, const guard::DeviceIdentity& device) {
   if (!task.qualified_for()) return {};
-  TRY_ASSIGN(const guard::Admission admission, admission_of(task, device, *task.qualified_for()));
-  if (!admission.admitted) return world_error("{} may not compute this run: {}", device.text(), admission.why);
-  return {};
+  const int workers = *task.qualified_for();
+  TRY_ASSIGN(const guard::Admission admission, admission_of(task, device, workers));
+  if (admission.admitted) return {};
+  return world_error("{} may not compute this run: {}. Qualify it: {}", device.text(), admission.why,
+                     qualify_line(device, task.run().config(), workers, {}));
 }
 
 }  // namespace godwit::train
