@@ -11,10 +11,10 @@ double monotonic_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-std::string local_time_text() {
-  const std::time_t now = std::time(nullptr);
+std::string local_time_text(std::int64_t at) {
+  const std::time_t time = at;
   std::tm local{};
-  localtime_r(&now, &local);
+  localtime_r(&time, &local);
   return fmt::format("{:%Y-%m-%d %H:%M:%S}", local);
 }
 

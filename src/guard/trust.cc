@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <ctime>
 #include <set>
 
 #include "base/clock.h"
@@ -17,15 +16,6 @@ namespace godwit::guard {
 namespace {
 
 constexpr std::int64_t day_s = 86'400;
-
-std::string day_text(std::int64_t at) {
-  const std::time_t time = at;
-  std::tm parts{};
-  localtime_r(&time, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &parts);
-  return text;
-}
 
 bool same_device(const DeviceIdentity& a, const DeviceIdentity& b) {
   return a.backend == b.backend && a.number == b.number && a.name == b.name;
@@ -40,7 +30,7 @@ int days_of(Known known) {
 }
 
 std::string note_text(const TrustNote& note) {
-  return fmt::format("{} {}{}", known_name(note.what), day_text(note.at), note.text.empty() ? "" : ": " + note.text);
+  return fmt::format("{} {}{}", known_name(note.what), local_time_text(note.at), note.text.empty() ? "" : ": " + note.text);
 }
 
 // The last note that lowers trust in the device, if it was not qualified in full for anything since.
@@ -134,9 +124,10 @@ Admission admission(std::span<const TrustNote> notes, const DeviceIdentity& devi
   if (good != nullptr) {
     const int days = days_of(good->what);
     if (now - good->at <= days * day_s)
-      return {true, fmt::format("{} {}, in {:.0f} s", known_name(good->what), day_text(good->at), good->seconds)};
+      return {true, fmt::format("{} {}, in {:.0f} s", known_name(good->what), local_time_text(good->at), good->seconds)};
     return {false,
-            fmt::format("it was {} on {}, more than {} day{} ago", known_name(good->what), day_text(good->at), days, days == 1 ? "" : "s")};
+            fmt::format("it was {} on {}, more than {} day{} ago", known_name(good->what), local_time_text(good->at), days,
+                        days == 1 ? "" : "s")};
   }
   if (other != nullptr)
     return {false, fmt::format("it has changed since it was qualified: {}", identity_difference(other->device, device))};
@@ -167,11 +158,11 @@ Standing standing(std::span<const TrustNote> notes, const DeviceIdentity& device
   } else if (newest != nullptr) {
     result.word = known_name(newest->what);
     result.text = fmt::format("{} for {} set{} of programs, last {}", newest->what == Known::qualified ? "in full" : "in short",
-                              programs.size(), programs.size() == 1 ? "" : "s", day_text(newest->at));
+                              programs.size(), programs.size() == 1 ? "" : "s", local_time_text(newest->at));
   } else if (stale != nullptr) {
     result.word = "stale";
     const std::string changed = identity_difference(stale->device, device);
-    result.text = fmt::format("qualified {}, {}", day_text(stale->at), changed.empty() ? "too long ago" : changed);
+    result.text = fmt::format("qualified {}, {}", local_time_text(stale->at), changed.empty() ? "too long ago" : changed);
   } else {
     result.word = device.library.empty() ? "linked" : "unknown";
     result.text = device.library.empty() ? "part of this program: needs no qualification" : "never qualified";
