@@ -276,11 +276,15 @@ Result<void> Executable::complete() {
 
 Result<void> Executable::run_part(godwit_part part) {
   TRY(complete());
-  std::vector<godwit_binding> bindings = bindings_;
-  // What a refresh has no use for may be bound to memory that is gone, until the next run binds it anew.
-  for (std::size_t i = 0; i < bindings.size() && part == GODWIT_PART_REFRESH; ++i) {
-    if (program_.tensors[i].role != Role::state && program_.tensors[i].role != Role::constant) bindings[i] = {nullptr, 0};
+  std::vector<godwit_binding> steady;
+  if (part == GODWIT_PART_REFRESH) {
+    // What a refresh has no use for may be bound to memory that is gone, until the next run binds it anew.
+    steady = bindings_;
+    for (std::size_t i = 0; i < steady.size(); ++i) {
+      if (program_.tensors[i].role != Role::state && program_.tensors[i].role != Role::constant) steady[i] = {nullptr, 0};
+    }
   }
+  const std::vector<godwit_binding>& bindings = part == GODWIT_PART_REFRESH ? steady : bindings_;
   godwit_error error{};
   const godwit_backend& backend = *device_->backend_;
   if (backend.run(device_->queue_, prepared_, part, device_->arena_.handle(), persistent_.handle(), bindings.data(), &error) != GODWIT_OK) {

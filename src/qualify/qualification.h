@@ -70,7 +70,7 @@ struct Qualification {
   struct {
     double seconds = 0, busy_s = 0;
     std::int64_t runs = 0;
-    std::vector<double> gflops;  // by second, of the time it computed
+    std::vector<double> gflops;  // by order, each of other ops, of the time it computed
   } warm;
   std::int64_t pairs = 0, pair_runs = 0;
   std::int64_t compared = 0;  // results in all
