@@ -153,6 +153,12 @@ class Page:
         elif method == "Network.requestWillBeSent":
             self.requests.append(parameters["request"]["url"])
 
+    def reload(self, condition):
+        """Until the new document is there, and the condition holds in it."""
+        self.run("window.leaving = true")
+        self.call("Page.reload")
+        self.wait(f"!window.leaving && document.readyState === 'complete' && ({condition})")
+
     def open(self, url):
         self.call("Page.navigate", url=url)
         self.wait("document.readyState === 'complete' && document.querySelector('#model option') !== null")
@@ -206,6 +212,8 @@ class Page:
             self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 
     def text(self, selector):
+        """What is read there once it is drawn: whether a message is in view, and has text, is known (content-visibility) after a frame."""
+        self.run("Promise.race([new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))), new Promise((done) => setTimeout(done, 1000))])")
         return self.run(f"document.querySelector({json.dumps(selector)})?.innerText ?? null")
 
     def screenshot(self, path):

@@ -44,8 +44,7 @@ class Test:
         if self.server is None:
             # A real model may go on for long; the cases want any answer, soon.
             page.run("localStorage.setItem('godwit.parameters', JSON.stringify({ max_tokens: 24 }))")
-            page.call("Page.reload")
-            page.wait("document.readyState === 'complete' && document.querySelector('#p-max_tokens')?.value === '24' && document.activeElement.id === 'question'")
+            page.reload("document.querySelector('#p-max_tokens')?.value === '24' && document.activeElement.id === 'question'")
         self.pages.append(page)
         return page
 
@@ -376,8 +375,7 @@ def reload_keeps(test):
     page = test.page()
     ask(page, "Remember this")
     answer = page.run("document.querySelector('.answer').innerText")
-    page.call("Page.reload")
-    page.wait("document.readyState === 'complete' && document.querySelectorAll('.message').length === 2")
+    page.reload("document.querySelectorAll('.message').length === 2")
     equal(page.text(".question .bubble"), "Remember this")
     equal(page.run("document.querySelector('.answer').innerText"), answer)
     equal(page.text("#conversations li.current"), "Remember this")
@@ -389,8 +387,7 @@ def reload_in_the_middle(test):
     page.ask("held answer")
     page.wait("document.querySelector('.answer .prose').innerText.includes('first half')")
     page.wait("""import('./store.js').then(async (s) => (await s.exportJson(await s.openStore())).includes('The first half'))""")
-    page.call("Page.reload")
-    page.wait("document.readyState === 'complete' && document.querySelectorAll('.message').length === 2")
+    page.reload("document.querySelectorAll('.message').length === 2")
     equal(page.text(".answer .prose"), "The first half")
     contains(page.text(".answer .note"), "not complete")
 
@@ -413,8 +410,7 @@ def branches(test):
     equal(page.run("document.querySelector('.answer .siblings')"), None, "the new question has one answer")
     page.click("button[aria-label='Previous question']")
     page.wait("document.querySelector('.question .bubble').innerText === 'First wording' && document.querySelector('.answer .siblings').innerText.replace(/\\s/g, '') === '1/2'")
-    page.call("Page.reload")
-    page.wait("document.readyState === 'complete' && document.querySelector('.question .bubble')?.innerText === 'First wording'")
+    page.reload("document.querySelector('.question .bubble')?.innerText === 'First wording'")
     equal(page.run("document.querySelector('.answer .siblings').innerText.replace(/\\s/g, '')"), "1/2", "the branch shown is kept")
 
 
@@ -537,8 +533,7 @@ def themes(test):
         light.click("#theme")
     equal(light.text("#theme-name"), "Dark")
     equal(light.run(colour), dark.run(colour))
-    light.call("Page.reload")
-    light.wait(f"document.readyState === 'complete' && document.querySelector('#theme-name').innerText === 'Dark' && {colour} === '{dark.run(colour)}'")
+    light.reload(f"document.querySelector('#theme-name').innerText === 'Dark' && {colour} === '{dark.run(colour)}'")
 
 
 CONTRAST = """
@@ -629,8 +624,7 @@ def models(test):
     page.run("(() => { const s = document.querySelector('#model'); s.value = 'second'; s.dispatchEvent(new Event('change')); })()")
     ask(page, "Hello")
     equal(test.server.questions[-1]["model"], "second")
-    page.call("Page.reload")
-    page.wait("document.readyState === 'complete' && document.querySelector('#model').value === 'second'")
+    page.reload("document.querySelector('#model').value === 'second'")
 
 
 @case(scripted=False)
