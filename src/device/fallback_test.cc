@@ -5,6 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <cmath>
 #include <numeric>
 #include <set>
 
@@ -30,6 +33,8 @@ struct Partial {
   int runs = 0;
   std::byte* wrapped = nullptr;  // the last memory that was given
   int spoil_edge = 0;            // the next run writes so many bytes beside it
+  bool own_memory = false;       // the host cannot address its buffers
+  bool spoil_writes = false;     // a bit of the first byte of what is written arrives as the other
 } partial;
 
 bool lacks(const godwit_program& program, const godwit_op& op) {
@@ -64,8 +69,16 @@ const godwit_backend& partial_cpu() {
     return cpu().run(queue, prepared, part, arena, persistent, bindings, error);
   };
   table.buffer_wrap = [](godwit_device* device, void* memory, std::int64_t bytes, godwit_buffer** buffer, godwit_error* error) {
+    if (partial.own_memory) return GODWIT_UNSUPPORTED;
     partial.wrapped = static_cast<std::byte*>(memory);
     return cpu().buffer_wrap(device, memory, bytes, buffer, error);
+  };
+  table.buffer_host = [](godwit_buffer* buffer) { return partial.own_memory ? nullptr : cpu().buffer_host(buffer); };
+  table.write = [](godwit_queue* queue, godwit_buffer* buffer, std::int64_t offset, const void* source, std::int64_t bytes,
+                   godwit_error* error) {
+    const godwit_status status = cpu().write(queue, buffer, offset, source, bytes, error);
+    if (status == GODWIT_OK && partial.spoil_writes) static_cast<std::byte*>(cpu().buffer_host(buffer))[offset] ^= std::byte{1};
+    return status;
   };
   return completed(table);
 }
@@ -157,6 +170,37 @@ TEST(Fallback, WhateverIsLackingBitsAreTheSame) {
       EXPECT_EQ(partial.runs > 0, helps) << set << ' ' << admits;
     }
   }
+}
+
+TEST(Fallback, WithMemoryOfItsOwnBitsAreTheSame) {
+  for (const std::set<std::string>& lacking : {std::set<std::string>{}, {"add"}, {"linear", "cast"}, {"rms_norm", "rounded", "swiglu"}}) {
+    partial = {};
+    partial.lacks = lacking;
+    partial.own_memory = true;
+    const auto device = open();
+    Layer layer(*device);
+    EXPECT_EQ(layer.weights.host(), nullptr);
+    EXPECT_EQ(layer.run(1), expected(1));
+    EXPECT_EQ(layer.run(2), expected(2));
+  }
+}
+
+// Who reads asks for what the device holds, not for the host's copy of it: a device that spoils what it is given must not look whole.
+TEST(Fallback, MemoryThatIsMirroredIsReadFromTheDevice) {
+  partial = {};
+  partial.own_memory = true;
+  const auto device = open();
+  Layer layer(*device);
+  alignas(GODWIT_ALIGNMENT) std::array<float, 32> memory{};
+  std::iota(memory.begin(), memory.end(), 1.0f);
+  const Buffer mirrored = device->wrap(memory.data(), sizeof memory).value();
+  layer.executable.bind(layer.id("norm"), mirrored);
+  EXPECT_EQ(layer.executable.read<float>(layer.id("norm")).value(), std::vector<float>(memory.begin(), memory.end()));
+  partial.spoil_writes = true;
+  const std::vector<float> there = layer.executable.read<float>(layer.id("norm")).value();
+  EXPECT_EQ(there[0], std::nextafter(1.0f, 2.0f));
+  EXPECT_EQ(there[1], memory[1]);
+  EXPECT_EQ(memory[0], 1.0f);
 }
 
 TEST(Fallback, KernelsAndCoverageSayWhoStandsIn) {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <ranges>
 
 namespace godwit::qualify {
 
@@ -119,9 +121,30 @@ Json to_json(const Qualification& q) {
           ? Json()
           : Json{
                 {"flops", q.ceilings.flops}, {"bf16_flops", q.ceilings.bf16_flops}, {"bytes", q.ceilings.bytes}, {"from", q.ceilings.from}};
-  json["warm"] = {{"seconds", q.warm.seconds}, {"busy_s", q.warm.busy_s}, {"runs", q.warm.runs}, {"gflops", Json(q.warm.gflops)}};
+  json["warm"] = {{"seconds", q.warm.seconds}, {"busy_s", q.warm.busy_s}, {"runs", q.warm.runs}, {"speed", Json(q.warm.speed)}};
   if (!q.lie.empty()) json["lie"] = q.lie;
   return json;
+}
+
+std::vector<double> speeds(const std::vector<std::vector<Visit>>& orders) {
+  std::map<std::size_t, double> least;  // seconds of a run
+  for (const Visit& each : orders | std::views::join) {
+    if (each.runs == 0) continue;
+    const double run_s = each.busy_s / static_cast<double>(each.runs);
+    const auto [at, is_new] = least.try_emplace(each.trial, run_s);
+    at->second = std::min(at->second, run_s);
+  }
+  std::vector<double> list;
+  for (const std::vector<Visit>& order : orders) {
+    double busy_s = 0, least_s = 0;
+    for (const Visit& each : order) {
+      if (each.runs == 0) continue;
+      busy_s += each.busy_s;
+      least_s += least.at(each.trial) * static_cast<double>(each.runs);
+    }
+    list.push_back(busy_s == 0 ? 0 : least_s / busy_s);
+  }
+  return list;
 }
 
 }  // namespace godwit::qualify

@@ -70,7 +70,7 @@ struct Qualification {
   struct {
     double seconds = 0, busy_s = 0;
     std::int64_t runs = 0;
-    std::vector<double> gflops;  // by order, each of other ops, of the time it computed
+    std::vector<double> speed;  // by order, each of other ops: 1 where each ran as fast as it ever did
   } warm;
   std::int64_t pairs = 0, pair_runs = 0;
   std::int64_t compared = 0;  // results in all
@@ -86,5 +86,14 @@ struct Qualification {
 };
 
 [[nodiscard]] Json to_json(const Qualification& qualification);
+
+// A stretch of running one op while the device is warmed.
+struct Visit {
+  std::size_t trial = 0;
+  std::int64_t runs = 0;
+  double busy_s = 0;
+};
+// Of each order: the time its runs would have taken, each as short as its op's fastest visit's, over the time they took. 0 for none.
+[[nodiscard]] std::vector<double> speeds(const std::vector<std::vector<Visit>>& orders);
 
 }  // namespace godwit::qualify

@@ -315,6 +315,7 @@ Result<void> Session::warm() {
   auto& warm = found_->warm;
   RandomSequence random(RandomStream(0, Purpose::test, 4));
   std::size_t next = list.size();
+  std::vector<std::vector<Visit>> orders;
   const double begin = monotonic_seconds();
   while (!list.empty() && warm.busy_s < options_.warm_seconds && found_->qualified()) {
     progress(share_before_warm + (share_after_warm - share_before_warm) * warm.busy_s / options_.warm_seconds,
@@ -326,16 +327,18 @@ Result<void> Session::warm() {
     const std::size_t some = std::min(warm_together, list.size() - next);
     const std::vector<std::size_t> chosen(list.begin() + static_cast<std::ptrdiff_t>(next), list.begin() + static_cast<std::ptrdiff_t>(next + some));
     next += some;
-    const Json order = {{"do", "warm"}, {"device", 0}, {"trials", Json(chosen)}, {"seconds", warm_order_s}, {"seed", warm.gflops.size()}};
+    const Json order = {{"do", "warm"}, {"device", 0}, {"trials", Json(chosen)}, {"seconds", warm_order_s}, {"seed", orders.size()}};
     TRY_ASSIGN(const std::optional<Json> answer, ask(order, std::nullopt));
     if (!answer) break;
-    const double busy = answer->value("busy_s", 0.0);
-    warm.busy_s += busy;
-    warm.runs += answer->value("runs", std::int64_t{0});
-    warm.gflops.push_back(busy == 0 ? 0 : answer->value("flops", 0.0) / busy / 1e9);
+    for (auto& visits = orders.emplace_back(); const Json& each : answer->value("visits", Json::array())) {
+      visits.push_back({each.value("trial", std::size_t{0}), each.value("runs", std::int64_t{0}), each.value("busy_s", 0.0)});
+      warm.busy_s += visits.back().busy_s;
+      warm.runs += visits.back().runs;
+    }
     TRY(check_stretch(*answer));
     warm.seconds = monotonic_seconds() - begin;
   }
+  warm.speed = speeds(orders);
   return {};
 }
 

@@ -43,7 +43,6 @@ struct Prepared {
 struct Stretch {
   std::int64_t runs = 0;
   double busy_s = 0;
-  double flops = 0;
   bool odd = false;
 };
 
@@ -220,7 +219,6 @@ class Subject {
       TRY(run_once(here));
       all.busy_s += monotonic_seconds() - begin;
       ++all.runs;
-      all.flops += trials_[here.trial].cost.flops;
     } while (monotonic_seconds() < end);
     TRY_ASSIGN(const BlockHash hash, read(here, region));
     if (!record) record = hash;
@@ -290,23 +288,22 @@ class Subject {
     const std::vector<std::size_t> trials = order["trials"].get<std::vector<std::size_t>>();
     RandomSequence random(RandomStream(order.value("seed", std::uint64_t{0}), Purpose::test, 4));
     const double end = monotonic_seconds() + order.value("seconds", 1.0);
-    Stretch all;
-    Json hashes = Json::object(), answer;
-    while (monotonic_seconds() < end && !all.odd) {
+    Json hashes = Json::object(), visits = Json::array(), answer;
+    while (monotonic_seconds() < end && !answer.contains("odd")) {
       const std::size_t trial = trials[random.below(trials.size())];
       TRY_ASSIGN(const Prepared* here, prepared(index(order, "device"), trial, Values::ordinary, record_seed));
       std::optional<BlockHash> record = record_of(trial);
-      TRY(stretch(*here, visit_seconds, region(0), record, all));
+      Stretch visit;
+      TRY(stretch(*here, visit_seconds, region(0), record, visit));
       tell(hashes, trial, record);
-      if (all.odd) {
+      visits.push_back({{"trial", trial}, {"runs", visit.runs}, {"busy_s", visit.busy_s}});
+      if (visit.odd) {
         answer["odd"] = trial;
         answer["region"] = 0;
       }
     }
     answer["hashes"] = std::move(hashes);
-    answer["runs"] = all.runs;
-    answer["busy_s"] = all.busy_s;
-    answer["flops"] = all.flops;
+    answer["visits"] = std::move(visits);
     return answer;
   }
 

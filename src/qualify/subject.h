@@ -9,7 +9,8 @@
 //   time {device, trial, seconds}                                        → seconds of the fastest run, runs
 //   pair {devices [2], trials [2], seconds},
 //   warm {device, trials, seconds, seed}                                 → hashes by trial, runs, and, where a result was not what it was
-//                                                                          before: odd, the trial
+//                                                                          before: odd, the trial; of warming also visits, an array of
+//                                                                          {trial, runs, busy_s}
 //   ceilings {threads}                                                   → flops, bf16_flops, bytes: of the machine, per second
 // Results lie in two regions of shared memory: of a run the first result in the first, an odd one in the second; of a pair each device's
 // odd one in its own; of warming in the first.

@@ -8,6 +8,7 @@ seat, the keeper, the supervisor (which the same command begins again), the comm
 crash, hang and have no memory. Prints figures. 77: there is no OpenCL device here.
 """
 import collections
+import fcntl
 import json
 import os
 import pathlib
@@ -316,6 +317,7 @@ def errors(scratch):
     live.begin()
     until("on opencl", lambda: live.worker()["place"] == "opencl")
     live.stop()
+    request_is_waited_for(live.directory)
 
     alone = scratch.path / "alone"
     process = Running(config, alone, "--workers", 0, "--set", "run.evaluate_every=0")
@@ -324,6 +326,24 @@ def errors(scratch):
     process.end(signal.SIGTERM)
     assert "has 3 places for 2 workers" in run("train", config, "--run", scratch.path / "no", "--workers", 2, "--backend", "cpu,opencl,cpu", expect=2)[1]
     print("errors say what to do; a run that stands still is moved when it is started again")
+
+
+def request_is_waited_for(directory):
+    """`godwit move` is over when its request is gone, not when the record says so: another request in between would be taken away with it."""
+    placement, request = directory / "placement.json", directory / "move.json"
+    with open(directory / "lock", "r+") as lock:  # a supervisor that takes its time between the two
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        command = ask(directory, "cpu")
+        until("asked", request.exists)
+        record = read(placement)
+        record["moves"].append({**next(m for m in reversed(record["moves"]) if m["moved"]), "id": read(request)["id"]})
+        placement.with_suffix(".new").write_text(json.dumps(record))
+        placement.with_suffix(".new").rename(placement)
+        time.sleep(0.5)
+        assert command.poll() is None, "the command was over before its request was taken away"
+        request.unlink()
+        out, err = command.communicate(timeout=PATIENCE)
+    assert command.returncode == 0 and json.loads(out)["outcome"] == "moved", (command.returncode, out, err)
 
 
 def mixed(scratch):
