@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <numeric>
+#include <thread>
 
 #include "base/clock.h"
 #include "bench/decode_job.h"
@@ -40,15 +41,19 @@ std::vector<infer::Request> make_requests(std::int64_t group, std::int64_t vocab
 
 }  // namespace
 
-Result<std::unique_ptr<RollOutModel>> RollOutModel::open(const device::DeviceOptions& options) {
-  TRY_ASSIGN(auto device, device::Device::open(options));
+Result<std::unique_ptr<RollOutModel>> RollOutModel::open(const device::DeviceOptions& options, int devices) {
   const Json json = parity_config();
-  TRY_ASSIGN(auto model, model::model_from_config(json, "parity"));
-  TRY_ASSIGN(infer::Weights weights, infer::Weights::load(*device, *model, [&](std::size_t index, std::span<float> values) -> Result<void> {
-               fill_random(*model, index, values);
-               return {};
-             }));
-  auto opened = std::unique_ptr<RollOutModel>(new RollOutModel(std::move(device), std::move(model), std::move(weights)));
+  auto opened = std::unique_ptr<RollOutModel>(new RollOutModel());
+  TRY_ASSIGN(opened->model_, model::model_from_config(json, "parity"));
+  for (int i = 0; i < devices; ++i) {
+    TRY_ASSIGN(auto device, device::Device::open(options));
+    TRY_ASSIGN(infer::Weights weights,
+               infer::Weights::load(*device, *opened->model_, [&](std::size_t index, std::span<float> values) -> Result<void> {
+                 fill_random(*opened->model_, index, values);
+                 return {};
+               }));
+    opened->seats_.push_back({std::move(device), std::move(weights)});
+  }
   opened->config_ = model::parse_deepseek_v3(json, "parity").value();
   opened->profile_ = options.profile;
   return opened;
@@ -65,26 +70,50 @@ Result<RollOutModel::Figures> RollOutModel::answer(Context& context, std::int64_
   const std::string name = fmt::format("{} answers, {} to a prompt", streams, group);
   context.options().say(name);
   const std::vector<infer::Request> requests = make_requests(group, config_.vocab_size);
-  const infer::GeneratorOptions options{.streams = streams, .capacity = prompt_tokens + new_tokens, .programs = 24};
-  TRY_ASSIGN(const auto generator, infer::Generator::create(*device_, *model_, weights_, options, std::nullopt));
-  TRY(generator->generate(requests));  // prepares the programs and makes their copies of the weights
+  const auto count = static_cast<std::int64_t>(seats_.size());
+  const std::int64_t groups = streams / group;
+  std::vector<std::unique_ptr<infer::Generator>> generators;
+  for (const Seat& seat : seats_) {
+    infer::GeneratorOptions options{.streams = 0, .capacity = prompt_tokens + new_tokens, .programs = 24};
+    options.streams = infer::streams_at_once(*model_, options.dtype, options.capacity, (groups + count - 1) / count * group);
+    TRY_ASSIGN(auto generator, infer::Generator::create(*seat.device, *model_, seat.weights, options, std::nullopt));
+    generators.push_back(std::move(generator));
+  }
+  // Each device has whole groups, one after another.
+  const auto answer_all = [&]() -> Result<void> {
+    std::vector<Result<void>> outcomes(seats_.size());
+    const auto answer_part = [&](std::int64_t i) {
+      const std::int64_t begin = groups * i / count * group, end = groups * (i + 1) / count * group;
+      auto answers = generators[static_cast<std::size_t>(i)]->generate(
+          std::span(requests).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)));
+      if (!answers.ok()) outcomes[static_cast<std::size_t>(i)] = answers.error();
+    };
+    {
+      std::vector<std::jthread> others;
+      for (std::int64_t i = 1; i < count; ++i) others.emplace_back(answer_part, i);
+      answer_part(0);
+    }
+    for (Result<void>& outcome : outcomes) TRY(std::move(outcome));
+    return {};
+  };
+  TRY(answer_all());  // prepares the programs and makes their copies of the weights
   std::vector<TimedProgram> before;
   if (profile_) {
-    TRY_ASSIGN(before, timed_programs(generator->executables()));
+    TRY_ASSIGN(before, timed_programs(generators[0]->executables()));
   }
   std::vector<double> times;
   const double end = monotonic_seconds() + seconds;
   while (times.empty() || monotonic_seconds() < end) {
     TRY(context.check_interrupted());
     const double begin = monotonic_seconds();
-    TRY(generator->generate(requests));
+    TRY(answer_all());
     times.push_back(monotonic_seconds() - begin);
   }
   Figures figures{.seconds = 0, .times = times.size(), .ops = {}};
   if (profile_) {
-    TRY_ASSIGN(const std::vector<TimedProgram> timed, times_since(before, generator->executables()));
-    const auto count = static_cast<double>(times.size());
-    figures.ops = group_ops(name, timed, count, std::accumulate(times.begin(), times.end(), 0.0) / count, context.ceilings());
+    TRY_ASSIGN(const std::vector<TimedProgram> timed, times_since(before, generators[0]->executables()));
+    const auto rounds = static_cast<double>(times.size());
+    figures.ops = group_ops(name, timed, rounds, std::accumulate(times.begin(), times.end(), 0.0) / rounds, context.ceilings());
   }
   figures.seconds = median(std::move(times));
   return figures;

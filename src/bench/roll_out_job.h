@@ -14,19 +14,20 @@
 
 namespace godwit::bench {
 
-// The model of examples/parity with random weights on a device.
+// The model of examples/parity with random weights, on some devices that share the streams, as workers do.
 class RollOutModel {
  public:
   static constexpr std::int64_t streams = 512;
   static constexpr std::int64_t prompt_tokens = 17;
   static constexpr std::int64_t new_tokens = 20;
 
-  [[nodiscard]] static Result<std::unique_ptr<RollOutModel>> open(const device::DeviceOptions& device);
+  // So many devices with these options each.
+  [[nodiscard]] static Result<std::unique_ptr<RollOutModel>> open(const device::DeviceOptions& device, int devices);
 
   struct Figures {
     double seconds = 0;     // until all streams have their answers: the median
     std::size_t times = 0;  // of so many times, after the first
-    std::optional<OpTable> ops;
+    std::optional<OpTable> ops;  // of a single device opened with `profile`
   };
   // One answer for each stream, `group` of them to a prompt, again and again for about `seconds`.
   [[nodiscard]] Result<Figures> answer(Context& context, std::int64_t group, double seconds);
@@ -34,12 +35,15 @@ class RollOutModel {
   [[nodiscard]] double flops_per_token(std::int64_t group) const;
 
  private:
-  RollOutModel(std::unique_ptr<device::Device> device, std::unique_ptr<model::Model> model, infer::Weights weights)
-      : device_(std::move(device)), model_(std::move(model)), weights_(std::move(weights)) {}
+  struct Seat {
+    std::unique_ptr<device::Device> device;
+    infer::Weights weights;
+  };
 
-  std::unique_ptr<device::Device> device_;
+  RollOutModel() = default;
+
   std::unique_ptr<model::Model> model_;
-  infer::Weights weights_;
+  std::vector<Seat> seats_;
   model::DeepseekV3Config config_;
   bool profile_ = false;
 };

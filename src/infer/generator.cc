@@ -22,6 +22,10 @@ constexpr std::int64_t prefill_rows_shared = 512;
 constexpr std::int64_t prefill_rows_per_prompt = 8;
 // From here on a quarter more rows are worth a program of their own.
 constexpr std::int64_t fine_bucket_rows = 128;
+// Of a model's weights, and of the caches of its streams: what a core finds in the cache it shares with others.
+constexpr std::int64_t quick_bytes = std::int64_t{4} << 20;
+// Fewer streams than these make products slower.
+constexpr std::int64_t quick_streams_least = 64, quick_streams_step = 32;
 
 Result<void> write(device::Executable& executable, const char* name, const std::vector<std::int32_t>& values) {
   return executable.write(executable.program().find(name), std::span<const std::int32_t>(values));
@@ -101,6 +105,16 @@ Result<void> check(const Request& request, const model::Model& model, std::int64
   if (!has_tokenizer && !request.stop.empty()) return input_error("{}: stop strings need a tokenizer, and the model has none", name);
   TRY(check_stop_strings(request.stop));
   return check(request.sampling);
+}
+
+std::int64_t streams_at_once(const model::Model& model, program::Dtype dtype, std::int64_t capacity, std::int64_t most) {
+  const Program program = model.decode({1, 1, capacity, dtype, model::WeightFormat::dtype});
+  std::int64_t weights = 0, caches = 0;
+  for (const program::Tensor& tensor : program.tensors) {
+    if (tensor.role == Role::state) (tensor.name.starts_with("cache.") ? caches : weights) += tensor.type.bytes();
+  }
+  if (weights > quick_bytes) return most;
+  return std::min(most, std::max(quick_bytes / caches / quick_streams_step * quick_streams_step, quick_streams_least));
 }
 
 PrefillGroup prefill_group(std::span<const std::int64_t> lengths, std::int64_t places) {

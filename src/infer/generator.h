@@ -73,6 +73,10 @@ struct GeneratorOptions {
 [[nodiscard]] Result<void> check(const Request& request, const model::Model& model, std::int64_t context, bool has_tokenizer,
                                  std::string_view name);
 
+// How many streams to answer at once, at most `most` (0 < most), each of `capacity` positions: all, unless the model is so small that its
+// weights stay in a processor's cache. Then no more than have their caches there too, for a step of fewer streams costs no more a stream.
+[[nodiscard]] std::int64_t streams_at_once(const model::Model& model, program::Dtype dtype, std::int64_t capacity, std::int64_t most);
+
 // Requests whose prompts are computed together, from the first on.
 struct PrefillGroup {
   std::size_t requests = 0;

@@ -9,6 +9,7 @@
 
 #include "infer/score.h"
 #include "infer/test_model.h"
+#include "model/family.h"
 
 namespace godwit::infer {
 namespace {
@@ -268,6 +269,20 @@ TEST(Generator, GroupsAndBuckets) {
   EXPECT_EQ(bucket(257, 1, 512), 320);
   EXPECT_EQ(bucket(450, 1, 512), 512);
   EXPECT_EQ(bucket(450, 1, 500), 500);
+}
+
+TEST(StreamsAtOnce, CachesOfAModelThatStaysInCacheStayThereToo) {
+  const auto preset = [](const char* name) {
+    return model::model_from_config(*model::find_family("deepseek_v3", "test").value()->preset(name), name).value();
+  };
+  const auto nano = preset("nano"), mini = preset("mini");
+  const std::int64_t many = streams_at_once(*nano, Dtype::f32, 32, 512);
+  EXPECT_GE(many, 64);
+  EXPECT_LT(many, 512);
+  EXPECT_LE(streams_at_once(*nano, Dtype::f32, 64, 512), many);
+  EXPECT_EQ(streams_at_once(*nano, Dtype::f32, nano->context(), 512), 64);
+  EXPECT_EQ(streams_at_once(*nano, Dtype::f32, 32, 5), 5);
+  EXPECT_EQ(streams_at_once(*mini, Dtype::f32, 32, 512), 512);
 }
 
 }  // namespace

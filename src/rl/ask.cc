@@ -55,8 +55,9 @@ Result<std::vector<Asked>> ask(device::Device& device, const model::Model& model
   infer::GeneratorOptions settings;
   settings.dtype = options.dtype;
   settings.weights = options.weights;
-  settings.streams = std::min(options.streams, std::max<std::int64_t>(static_cast<std::int64_t>(requests.size()), 1));
   settings.capacity = longest + options.max_tokens;
+  settings.streams = infer::streams_at_once(model, options.dtype, settings.capacity,
+                                            std::min(options.streams, std::max<std::int64_t>(static_cast<std::int64_t>(requests.size()), 1)));
   settings.programs = 24;
   TRY_ASSIGN(const auto generator, infer::Generator::create(device, model, weights, settings, std::nullopt));
   std::size_t finished = 0;

@@ -24,7 +24,7 @@ struct AskOptions {
   std::optional<text::ChatFormat> chat = {};  // problems are put as a user's questions; without it as data::prompt_ids does
   program::Dtype dtype = program::Dtype::f32;
   model::WeightFormat weights = model::WeightFormat::dtype;
-  std::int64_t streams = 512;                               // at once
+  std::int64_t streams = 512;                               // at once, at most (infer::streams_at_once)
   std::function<Result<void>(double share)> progress = {};  // its error ends the whole
 };
 

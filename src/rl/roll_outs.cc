@@ -68,8 +68,8 @@ struct Shared {
     constexpr std::int64_t streams_most = 512;  // more wait until one of these has ended
     infer::GeneratorOptions options;
     options.dtype = dtype;
-    options.streams = std::min(prompts * settings.group, streams_most);
     options.capacity = std::min(prompt_tokens_max + settings.max_tokens, model->context());
+    options.streams = infer::streams_at_once(*model, dtype, options.capacity, std::min(prompts * settings.group, streams_most));
     options.programs = 24;  // every power of two of streams, and of prompt rows
     return options;
   }

@@ -36,7 +36,7 @@ Result<Report> run(Context& context) {
     TRY(add(model->decode(context, 32, 16, seconds_each)));
   }
   if (context.wants("roll_out")) {
-    TRY_ASSIGN(const auto model, RollOutModel::open(device));
+    TRY_ASSIGN(const auto model, RollOutModel::open(device, 1));
     for (const std::int64_t group : {1, 8}) {
       TRY_ASSIGN(RollOutModel::Figures figures, model->answer(context, group, seconds_each));
       report.ops.push_back(std::move(*figures.ops));

@@ -1,6 +1,7 @@
 // Many short answers of a very small model: against the arithmetic peak.
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "bench/bench.h"
 #include "bench/roll_out_job.h"
@@ -20,7 +21,10 @@ struct Job {
 
 Result<Report> run(Context& context) {
   Report report;
-  TRY_ASSIGN(const auto model, RollOutModel::open(context.options().device));
+  // A device for each thread, as in a run with a worker for each core: ops of so few rows gain little from a second thread.
+  device::DeviceOptions one = context.options().device;
+  const int devices = std::exchange(one.threads, 1);
+  TRY_ASSIGN(const auto model, RollOutModel::open(one, devices));
   for (const Job& job : {Job{"alone", 1}, Job{"groups", 8}}) {
     if (!context.wants(job.name, "f32")) continue;
     RollOutModel::Figures best{.seconds = std::numeric_limits<double>::infinity(), .times = 0, .ops = {}};
@@ -36,7 +40,8 @@ Result<Report> run(Context& context) {
                            .unit = "tokens/s",
                            .ceiling = context.ceilings().flops(false) / flops,
                            .target = Target{.of = Target::Of::value, .value = 200'000},
-                           .note = fmt::format("f32 peak at {} kFLOP per new token; median of {} times{}", number_text(flops / 1e3),
+                           .note = fmt::format("f32 peak at {} kFLOP per new token; {} of one thread; median of {} times{}",
+                                               number_text(flops / 1e3), devices == 1 ? "one device" : fmt::format("{} devices", devices),
                                                best.times, rounds_text(context))});
   }
   return report;
