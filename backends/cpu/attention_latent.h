@@ -285,10 +285,7 @@ class Forward {
   // Sixteen keys: word w of key j at w · 16 + j.
   void pack_keys(const Word* from, Word* to) const {
     for (std::int64_t w = 0; w < key_words_; w += lanes) {
-      I32 block[lanes];
-      for (int i = 0; i < lanes; ++i) block[i] = load_words(from + i * key_words_ + w);
-      gemm::transpose(block);
-      for (int i = 0; i < lanes; ++i) store_words(to + (w + i) * lanes, block[i]);
+      transpose_words([&](int i) { return from + i * key_words_ + w; }, lanes, to + w * lanes, lanes);
     }
   }
   // Sixteen columns of what is gathered, as the right operand of a product over keys: bf16 keys go two by two. A missing key is zeros, what

@@ -45,6 +45,13 @@ inline I32 load_words(const Word* p) {
 inline void store_words(Word* p, I32 x) {
   storei(reinterpret_cast<std::int32_t*>(p), x);
 }
+// Sixteen rows of `n` ≤ 16 words, row(i) the first of one, to columns: word w of row i to to[w · stride + i].
+template <typename Row>
+[[gnu::always_inline]] inline void transpose_words(const Row& row, int n, Word* to, std::int64_t stride) {
+  const std::int32_t* rows[lanes];
+  for (int i = 0; i < lanes; ++i) rows[i] = reinterpret_cast<const std::int32_t*>(row(i));
+  gemm::transpose_rows(rows, n, reinterpret_cast<std::int32_t*>(to), stride);
+}
 inline Word word_at(const Word* p) {
   Word word;
   std::memcpy(&word, p, sizeof word);
@@ -405,10 +412,7 @@ void transpose_rows(const WordRows<Dot>& from, std::int64_t rows, Word* panel) {
   for (std::int64_t i = rows; i < panel_keys; ++i) from.clear(i);
   for (std::int64_t w = 0; w < from.width; w += lanes) {
     for (std::int64_t j = 0; j < panel_keys; j += lanes) {
-      I32 block[lanes];
-      for (int i = 0; i < lanes; ++i) block[i] = load_words(from.words + (j + i) * from.width + w);
-      gemm::transpose(block);
-      for (int i = 0; i < lanes; ++i) store_words(panel + (w + i) * panel_keys + j, block[i]);
+      transpose_words([&](int i) { return from.words + (j + i) * from.width + w; }, lanes, panel + w * panel_keys + j, panel_keys);
     }
   }
 }

@@ -161,6 +161,37 @@ void pack_down(Matrix m, std::int64_t indices, Range columns, Range range, float
 #endif
 }
 
+// Sixteen rows of `n` ≤ 16 words to columns: word w of row j to to[w · stride + j].
+[[gnu::always_inline]] inline void transpose_rows(const std::int32_t* const (&rows)[lanes], int n, std::int32_t* to, std::int64_t stride) {
+#if defined(GODWIT_SIMD_256)
+  // Four words of a row are loaded beside those of the row four below: what is left fits into the registers and stays within halves.
+  if (n % 4 == 0) {
+    for (int j = 0; j < lanes; j += 8) {
+      for (int w = 0; w < n; w += 4) {
+        const auto four = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[j + i] + w)); };
+        const auto two = [&](int i) { return _mm256_inserti128_si256(_mm256_castsi128_si256(four(i)), four(i + 4), 1); };
+        const __m256i a = two(0), b = two(1), c = two(2), d = two(3);
+        const __m256i low_ab = _mm256_unpacklo_epi32(a, b), high_ab = _mm256_unpackhi_epi32(a, b);
+        const __m256i low_cd = _mm256_unpacklo_epi32(c, d), high_cd = _mm256_unpackhi_epi32(c, d);
+        const auto put = [&](int i, __m256i column) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + (w + i) * stride + j), column); };
+        put(0, _mm256_unpacklo_epi64(low_ab, low_cd));
+        put(1, _mm256_unpackhi_epi64(low_ab, low_cd));
+        put(2, _mm256_unpacklo_epi64(high_ab, high_cd));
+        put(3, _mm256_unpackhi_epi64(high_ab, high_cd));
+      }
+    }
+    return;
+  }
+#endif
+  I32 block[lanes];
+  for (int j = 0; j < lanes; ++j) {
+    const auto* from = reinterpret_cast<const float*>(rows[j]);
+    block[j] = bits(n == lanes ? load(from) : load_first(from, n));
+  }
+  transpose(block);
+  for (int i = 0; i < n; ++i) storei(to + i * stride, block[i]);
+}
+
 // A panel of pairs, `width` floats a step, as one of widened lanes.
 inline void widen_pairs(const float* pairs, std::int64_t width, std::int64_t steps, float* to) {
   const auto widened = [&](std::int64_t pair, float* upper, float* lower) {

@@ -17,11 +17,26 @@ struct Candidate {
   float p;
 };
 
+float largest(std::span<const float> values) {
+  constexpr std::size_t chains = 8;  // each waits for itself alone
+  float most[chains];
+  std::fill_n(most, chains, values[0]);
+  std::size_t i = 0;
+  for (; i + chains <= values.size(); i += chains) {
+    for (std::size_t k = 0; k < chains; ++k) most[k] = std::max(most[k], values[i + k]);
+  }
+  for (; i < values.size(); ++i) most[0] = std::max(most[0], values[i]);
+  return *std::max_element(most, most + chains);
+}
+
 // p of every id.
 std::vector<float> probabilities(std::span<const float> logits, float temperature) {
-  const float most = *std::max_element(logits.begin(), logits.end());
+  const float most = largest(logits);
   std::vector<float> p(logits.size());
-  for (std::size_t i = 0; i < logits.size(); ++i) p[i] = (logits[i] - most) / temperature;
+  for (std::size_t i = 0; i < logits.size(); ++i) p[i] = logits[i] - most;
+  if (temperature != 1) {
+    for (float& each : p) each /= temperature;
+  }
   math::exp_each(p);
   return p;
 }

@@ -33,7 +33,7 @@ class SingleRow {
         kv_(call.in[1].as<Element>()),
         k_pe_(call.in[2].as<Element>()),
         o_(call.out[0].f32()),
-        nope_keys_(carve.take<Word>(nope_ * lanes)),
+        nope_keys_(carve.take<Word>(heads_most * nope_ * lanes)),
         rotary_keys_(carve.take<Word>(rotary_ * lanes)),
         scores_(carve.take<float>(heads_most * attend::score_stride)) {}
 
@@ -71,38 +71,55 @@ class SingleRow {
 
   // Key rows first … first + 15, of which `count` are there: word w of row j to to[w · 16 + j].
   static void transpose(const Columns<Element>& keys, std::int64_t first, std::int64_t count, Word* to) {
-    const std::int64_t words = attend::words_of<Dot>(keys.width);
-    vectors(words, [&](std::int64_t w, int n) {
-      I32 block[lanes];
-      for (int j = 0; j < lanes; ++j) {
-        const Element* row = keys.row(first + std::min<std::int64_t>(j, count - 1));
-        block[j] = bits(load_n(reinterpret_cast<const float*>(row + w * Dot::per_word), n));
-      }
-      gemm::transpose(block);
-      for (int i = 0; i < n; ++i) attend::store_words(to + (w + i) * lanes, block[i]);
+    vectors(attend::words_of<Dot>(keys.width), [&](std::int64_t w, int n) {
+      const auto row = [&](int j) { return keys.row(first + std::min<std::int64_t>(j, count - 1)) + w * Dot::per_word; };
+      attend::transpose_words(row, n, to + w * lanes, lanes);
     });
   }
 
   void multiply_keys(std::int64_t t, Seen seen, std::int64_t head, int heads, Seen next) const {
-    [[maybe_unused]] const gemm::Mode<Dot::flush_mode> mode;
     const Columns<Element> next_kv{kv_row(next.first, 0), heads_ * kv_width(), heads_ * kv_width()};
     for (std::int64_t j = 0; j < seen.count; j += lanes) {
       transpose({k_pe_, rotary_, rotary_}, seen.first + j, seen.count - j, rotary_keys_);
       attend::prefetch(k_pe_ + (next.first + j) * rotary_, std::clamp<std::int64_t>(next.count - j, 0, lanes) * rotary_ * element_bytes);
       for (int h = 0; h < heads; ++h) {
         for (std::int64_t i = j + h; i < std::min(j + lanes, next.count); i += heads) attend::prefetch_row(next_kv, i);
-        transpose({kv_row(0, head + h), heads_ * kv_width(), nope_}, seen.first + j, seen.count - j, nope_keys_);
-        const auto* q = reinterpret_cast<const Word*>(q_ + (t * heads_ + head + h) * (nope_ + rotary_));
-        F32 sum = zero();
-        const auto multiply = [&](const Word* keys, std::int64_t elements) {
-          for (std::int64_t w = 0; w < attend::words_of<Dot>(elements); ++w, ++q, keys += lanes) {
-            sum = Dot::step(Dot::row(q), Dot::column(keys), sum);
-          }
-        };
-        multiply(nope_keys_, nope_);
-        multiply(rotary_keys_, rotary_);
-        store(scores_ + h * attend::score_stride + j, sum);
+        transpose({kv_row(0, head + h), heads_ * kv_width(), nope_}, seen.first + j, seen.count - j, nope_keys_ + h * nope_ * lanes);
       }
+      const Element* q = q_ + (t * heads_ + head) * (nope_ + rotary_);
+      heads == heads_most ? multiply_heads<heads_most>(q, j) : multiply_some_heads(q, j, heads);
+    }
+  }
+  // Sixteen keys with each head's row of q: a chain a head, side by side.
+  template <int heads>
+  void multiply_heads(const Element* q, std::int64_t j) const {
+    [[maybe_unused]] const gemm::Mode<Dot::flush_mode> mode;
+    const std::int64_t nope_words = attend::words_of<Dot>(nope_), words = nope_words + attend::words_of<Dot>(rotary_);
+    const auto* q_words = reinterpret_cast<const Word*>(q);
+    F32 sum[heads];
+#pragma GCC unroll 4
+    for (int h = 0; h < heads; ++h) sum[h] = zero();
+    for (std::int64_t w = 0; w < nope_words; ++w) {
+#pragma GCC unroll 4
+      for (int h = 0; h < heads; ++h)
+        sum[h] = Dot::step(Dot::row(q_words + h * words + w), Dot::column(nope_keys_ + h * nope_ * lanes + w * lanes), sum[h]);
+    }
+    for (std::int64_t w = nope_words; w < words; ++w) {
+      const auto keys = Dot::column(rotary_keys_ + (w - nope_words) * lanes);
+#pragma GCC unroll 4
+      for (int h = 0; h < heads; ++h) sum[h] = Dot::step(Dot::row(q_words + h * words + w), keys, sum[h]);
+    }
+#pragma GCC unroll 4
+    for (int h = 0; h < heads; ++h) store(scores_ + h * attend::score_stride + j, sum[h]);
+  }
+  void multiply_some_heads(const Element* q, std::int64_t j, int heads) const {
+    switch (heads) {
+      case 1:
+        return multiply_heads<1>(q, j);
+      case 2:
+        return multiply_heads<2>(q, j);
+      default:
+        return multiply_heads<3>(q, j);
     }
   }
 
@@ -162,7 +179,7 @@ class SingleRow {
   const Element* kv_;
   const Element* k_pe_;
   float* o_;
-  Word* nope_keys_;    // sixteen keys, transposed
+  Word* nope_keys_;    // sixteen keys of each head at work, transposed
   Word* rotary_keys_;  // likewise
   float* scores_;      // of the heads at work; bf16 weights in the same place
 };
