@@ -66,6 +66,19 @@ class SingleRow {
   static constexpr int heads_most = 4;
   static constexpr std::int64_t element_bytes = sizeof(Element);
 
+  template <typename Body>
+  static void for_heads(int heads, const Body& body) {
+    switch (heads) {
+      case 1:
+        return body.template operator()<1>();
+      case 2:
+        return body.template operator()<2>();
+      case 3:
+        return body.template operator()<3>();
+      default:
+        return body.template operator()<heads_most>();
+    }
+  }
   [[nodiscard]] std::int64_t kv_width() const { return nope_ + value_; }
   [[nodiscard]] const Element* kv_row(std::int64_t row, std::int64_t head) const { return kv_ + (row * heads_ + head) * kv_width(); }
 
@@ -87,7 +100,7 @@ class SingleRow {
         transpose({kv_row(0, head + h), heads_ * kv_width(), nope_}, seen.first + j, seen.count - j, nope_keys_ + h * nope_ * lanes);
       }
       const Element* q = q_ + (t * heads_ + head) * (nope_ + rotary_);
-      heads == heads_most ? multiply_heads<heads_most>(q, j) : multiply_some_heads(q, j, heads);
+      for_heads(heads, [&]<int some>() { multiply_heads<some>(q, j); });
     }
   }
   // Sixteen keys with each head's row of q: a chain a head, side by side.
@@ -112,16 +125,6 @@ class SingleRow {
 #pragma GCC unroll 4
     for (int h = 0; h < heads; ++h) store(scores_ + h * attend::score_stride + j, sum[h]);
   }
-  void multiply_some_heads(const Element* q, std::int64_t j, int heads) const {
-    switch (heads) {
-      case 1:
-        return multiply_heads<1>(q, j);
-      case 2:
-        return multiply_heads<2>(q, j);
-      default:
-        return multiply_heads<3>(q, j);
-    }
-  }
 
   // The head's scores become weights, in its place; returns l.
   [[nodiscard]] float weigh(int h, std::int64_t count) const {
@@ -140,7 +143,7 @@ class SingleRow {
     for (std::int64_t c = 0; c < value_; c += lanes) {
       F32 sum[heads_most] = {zero(), zero(), zero(), zero()};
       const Element* from = kv_row(seen.first, head) + nope_ + c;
-      heads == heads_most ? add_values<heads_most>(from, seen.count, sum) : add_some_values(from, seen.count, heads, sum);
+      for_heads(heads, [&]<int some>() { add_values<some>(from, seen.count, sum); });
       for (int h = 0; h < heads; ++h) store(o_ + (t * heads_ + head + h) * value_ + c, (sum[h] + zero()) / set1(l[h]));
     }
   }
@@ -161,16 +164,6 @@ class SingleRow {
     }
 #pragma GCC unroll 4
     for (int h = 0; h < heads; ++h) sums[h] = sum[h];
-  }
-  void add_some_values(const Element* from, std::int64_t count, int heads, F32* sums) const {
-    switch (heads) {
-      case 1:
-        return add_values<1>(from, count, sums);
-      case 2:
-        return add_values<2>(from, count, sums);
-      default:
-        return add_values<3>(from, count, sums);
-    }
   }
 
   std::int64_t heads_, nope_, rotary_, value_, capacity_;
