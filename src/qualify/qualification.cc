@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <map>
-#include <ranges>
 
 namespace godwit::qualify {
 
@@ -128,11 +127,13 @@ Json to_json(const Qualification& q) {
 
 std::vector<double> speeds(const std::vector<std::vector<Visit>>& orders) {
   std::map<std::size_t, double> least;  // seconds of a run
-  for (const Visit& each : orders | std::views::join) {
-    if (each.runs == 0) continue;
-    const double run_s = each.busy_s / static_cast<double>(each.runs);
-    const auto [at, is_new] = least.try_emplace(each.trial, run_s);
-    at->second = std::min(at->second, run_s);
+  for (const std::vector<Visit>& order : orders) {
+    for (const Visit& each : order) {
+      if (each.runs == 0) continue;
+      const double run_s = each.busy_s / static_cast<double>(each.runs);
+      double& known = least.try_emplace(each.trial, run_s).first->second;
+      known = std::min(known, run_s);
+    }
   }
   std::vector<double> list;
   for (const std::vector<Visit>& order : orders) {
